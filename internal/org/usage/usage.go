@@ -1,0 +1,64 @@
+// Package usage is how much is used: the fixed rate-limit windows of each principal and the quotas of a plan.
+//
+// It counts and refuses; it never decides who somebody is. Windows are aligned to UTC minute, hour and day (decisions
+// G9). Start with Service, then window.go.
+package usage
+
+import (
+	"context"
+	"time"
+
+	"assay.dev/assay/internal/org/access"
+)
+
+// Window names one of the three windows, or the plan's daily quota of requests.
+type Window string
+
+// Windows.
+const (
+	Minute Window = "minute"
+	Hour   Window = "hour"
+	Day    Window = "day"
+	Plan   Window = "plan" // the organization's plan: requests in a UTC day
+)
+
+// Decision is the answer to one charge. Limit, Remaining and Reset describe the window with the least share left; Limit
+// 0 means that no window applies.
+type Decision struct {
+	OK        bool
+	Window    Window // the refusing one, or the one with the least share left
+	Limit     int64
+	Remaining int64
+	Reset     time.Time
+}
+
+// Charge is one call to be counted against a principal and, where PlanKey isn't empty, against its organization's
+// daily quota. All windows are checked before any is charged; a refused call is charged to the minute window only.
+type Charge struct {
+	Key     string // principal: "key:<id>", "user:<id>", "addr:<address or /64>"
+	Windows access.Windows
+	PlanKey string // "org:<id>"
+	PlanDay int64  // 0 = unlimited
+}
+
+// Counter counts calls. The memory counter serves one process, the store's serves many.
+type Counter interface {
+	Take(ctx context.Context, c Charge, now time.Time) (Decision, error)
+	// Peek answers as Take would, without charging.
+	Peek(ctx context.Context, c Charge, now time.Time) (Decision, error)
+}
+
+// Metric names a quota counter kept per organization and period.
+type Metric string
+
+// Metrics.
+const (
+	MetricScans Metric = "scans" // accepted scan submissions in a UTC month
+)
+
+// Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice.
+type Tx interface {
+	// Consume adds n to the metric's counter of the period ("2026-11") unless that would pass limit (0 = unlimited); then
+	// it is an Exhausted QUOTA_EXCEEDED fault and nothing is counted.
+	Consume(ctx context.Context, m Metric, period string, n, limit int64) error
+}
