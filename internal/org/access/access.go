@@ -95,6 +95,7 @@ type Hash [32]byte
 // KeyMatch is a key found by the hash of one of its at most two living secrets.
 type KeyMatch struct {
 	Key         Key
+	Hash        Hash      // as stored, of the secret that matched; compared once more in constant time
 	Plan        string    // of its organization
 	Suspended   bool      // the organization is
 	SecretUntil time.Time // end of grace of the secret that matched; zero for the current one
@@ -161,6 +162,12 @@ type Store interface {
 
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice.
 type Tx interface {
+	// KeyForUpdate and UserForUpdate read a record as it is inside this unit and hold it until the unit ends, so that a
+	// change never overwrites one made meanwhile (a renamed key must not come back from its revocation). NotFound where
+	// there is none in the organization.
+	KeyForUpdate(ctx context.Context, id uid.Key) (Key, error)
+	UserForUpdate(ctx context.Context, id uid.User) (User, error)
+
 	InsertKey(ctx context.Context, k Key, h Hash) error
 	// UpdateKey writes name, description, scopes, engines, addresses, windows, expiry and the suspension and revocation times.
 	UpdateKey(ctx context.Context, k Key) error

@@ -102,6 +102,8 @@ type Store interface {
 
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice.
 type Tx interface {
+	// SettingsForUpdate reads the settings as they are inside this unit and holds them until the unit ends.
+	SettingsForUpdate(ctx context.Context) (Settings, error)
 	PutSettings(ctx context.Context, s Settings) error
 	SetPlan(ctx context.Context, p Plan) error
 	SetSuspended(ctx context.Context, suspended bool) error

@@ -62,3 +62,24 @@ type Tx interface {
 	// it is an Exhausted QUOTA_EXCEEDED fault and nothing is counted.
 	Consume(ctx context.Context, m Metric, period string, n, limit int64) error
 }
+
+// Row is the state of one counted key: the starts of its windows in Unix seconds and the calls charged to each. Rows of
+// plan keys use the day alone.
+type Row struct {
+	Key                              string
+	MinuteStart, HourStart, DayStart int64
+	MinuteCount, HourCount, DayCount int64
+}
+
+// Snapshot is a set of rows, in no order.
+type Snapshot struct{ Rows []Row }
+
+// Keeper keeps the memory counter's rows over a restart. It is bookkeeping and leaves no audit entry. The rows belong
+// to no organization: their keys are ids that are unique on the server.
+type Keeper interface {
+	// SaveWindows inserts or replaces the rows by key, in one unit; at most 500 at a time. Rows whose day began before
+	// keep are dropped.
+	SaveWindows(ctx context.Context, rows []Row, keep time.Time) error
+	// LoadWindows returns the rows whose day began at since or later.
+	LoadWindows(ctx context.Context, since time.Time) (Snapshot, error)
+}

@@ -32,11 +32,12 @@ const (
 	CodeKeyRevoked           Code = "KEY_REVOKED"
 	CodeKeySuspended         Code = "KEY_SUSPENDED"
 	CodeKeyExpired           Code = "KEY_EXPIRED"
+	CodeOrgSuspended         Code = "ORGANIZATION_SUSPENDED"
 	CodeIPNotAllowed         Code = "IP_NOT_ALLOWED"
 	CodeScope                Code = "INSUFFICIENT_SCOPE"
 	CodeScanType             Code = "SCAN_TYPE_NOT_ALLOWED"
 	CodeUnauthenticated      Code = "UNAUTHENTICATED"
-	CodeCredentials          Code = "INVALID_CREDENTIALS"
+	CodeCredentials          Code = "INVALID_CREDENTIALS" //nolint:gosec // the name of an error, no credential
 	CodeLocked               Code = "ACCOUNT_LOCKED"
 	CodePasswordChange       Code = "PASSWORD_CHANGE_REQUIRED"
 	CodeCrossOrigin          Code = "CROSS_ORIGIN_REFUSED"
