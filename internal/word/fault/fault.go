@@ -94,7 +94,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target is a fault of the same code, so that a package may export a fault as a sentinel.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is compares one link of the chain; errors.Is walks it
+	t, ok := target.(*Error)
 	return ok && t.Code == e.Code && t.Kind == e.Kind
 }
 
@@ -125,8 +125,7 @@ func Of(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var f *Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Error](err); ok {
 		return f
 	}
 	if errors.Is(err, context.Canceled) {

@@ -1,0 +1,171 @@
+// Package config is how a server is set up: one struct, read from defaults, a file, the environment and flags, in
+// rising order. Unknown keys are fatal, because a mistyped setting that is silently ignored is a security hole.
+//
+// The zero file is usable: every setting has a default that is safe on a laptop. The package reads and checks; it
+// opens nothing and starts nothing. Start with Config; every key's help is its field's tag.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// EnvPrefix begins the name of every environment variable that sets a key: `rate_limit_ceiling` is
+// ASSAY_RATE_LIMIT_CEILING.
+const EnvPrefix = "ASSAY_"
+
+// Config are all settings of one process. Field tags: `koanf` is the key, `help` its line in the reference.
+type Config struct {
+	Data     string `koanf:"data" help:"folder of the embedded database, keys, artifacts and scratch space (created with mode 0700)"`
+	Listen   string `koanf:"listen" help:"address to serve on; plain HTTP is served on loopback only, or behind a declared TLS proxy"`
+	Database string `koanf:"database" help:"PostgreSQL connection string (postgres://…); empty = SQLite inside the data folder"`
+
+	Roles   []string `koanf:"roles" help:"what this process does: api, worker, scheduler"`
+	Workers int      `koanf:"workers" help:"scans that this process runs at once"`
+
+	MasterKeyFile string `koanf:"master_key_file" help:"file with the 32-byte master key that seals secrets at rest; empty = DIR/keys/master.key, made on first start"`
+
+	BehindTLSProxy bool     `koanf:"behind_tls_proxy" help:"a TLS-terminating proxy stands in front: plain HTTP may be served off loopback"`
+	TrustedProxies []string `koanf:"trusted_proxies" help:"networks whose X-Forwarded-For is believed"`
+	PublicURL      string   `koanf:"public_url" help:"address under which users reach the server; empty = http://LISTEN"`
+	CORSOrigins    []string `koanf:"cors_origins" help:"origins that browsers may call the API from; empty = none"`
+
+	EgressAllow      []string `koanf:"egress_allow" help:"networks that webhooks and cloud clients may reach although they are private"`
+	RateLimitCeiling int      `koanf:"rate_limit_ceiling" help:"multiplies the documented maxima of rate-limit windows; 0 = keys that init or the operator creates have no windows"`
+
+	EnginePath     []string `koanf:"engine_path" help:"folders in which scan engines' programs are looked up"`
+	FilesystemRoot string   `koanf:"filesystem_root" help:"folder below which filesystem targets may lie; empty = filesystem targets are refused"`
+
+	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" help:"how long a stop waits for requests and scans before scans are given back to the line"`
+	EventRetention  time.Duration `koanf:"event_retention" help:"how long live events are kept for streams that resume"`
+
+	LogLevel  string `koanf:"log_level" help:"debug, info, warn or error"`
+	LogFormat string `koanf:"log_format" help:"text or json"`
+	OTLP      string `koanf:"otlp_endpoint" help:"OpenTelemetry collector for traces (http://HOST:4318); empty = no traces"`
+}
+
+// Default returns the settings of a server that nobody configured.
+func Default() Config {
+	return Config{
+		Data:             "assay-data",
+		Listen:           "127.0.0.1:8080",
+		Roles:            []string{"api", "worker", "scheduler"},
+		Workers:          8,
+		RateLimitCeiling: 1,
+		EnginePath:       []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
+		ShutdownTimeout:  20 * time.Second,
+		EventRetention:   24 * time.Hour,
+		LogLevel:         "info",
+		LogFormat:        "text",
+	}
+}
+
+// Check says everything that is wrong, one error a key, each with what to do.
+func (c Config) Check() error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+	}
+	if c.Data == "" {
+		bad("data", "must name a folder")
+	}
+	c.checkListen(bad)
+	if c.Database != "" {
+		if u, err := url.Parse(c.Database); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			bad("database", "must begin with postgres://")
+		}
+	}
+	for _, r := range c.Roles {
+		if !slices.Contains([]string{"api", "worker", "scheduler"}, r) {
+			bad("roles", "knows api, worker and scheduler")
+		}
+	}
+	if len(c.Roles) == 0 {
+		bad("roles", "must name at least one role")
+	}
+	if c.Workers < 1 || c.Workers > 256 {
+		bad("workers", "must lie within 1–256")
+	}
+	if c.RateLimitCeiling < 0 || c.RateLimitCeiling > 1000 {
+		bad("rate_limit_ceiling", "must lie within 0–1000")
+	}
+	for _, key := range []struct {
+		name   string
+		values []string
+	}{{"trusted_proxies", c.TrustedProxies}, {"egress_allow", c.EgressAllow}} {
+		if _, err := Prefixes(key.values); err != nil {
+			bad(key.name, "%v", err)
+		}
+	}
+	for _, p := range c.EnginePath {
+		if !filepath.IsAbs(p) {
+			bad("engine_path", "must hold absolute folders")
+		}
+	}
+	if c.FilesystemRoot != "" && !filepath.IsAbs(c.FilesystemRoot) {
+		bad("filesystem_root", "must be an absolute folder")
+	}
+	if c.ShutdownTimeout < time.Second || c.ShutdownTimeout > time.Hour {
+		bad("shutdown_timeout", "must lie within 1s–1h")
+	}
+	if c.EventRetention < time.Hour {
+		bad("event_retention", "must be at least 1h")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		bad("log_level", "must be debug, info, warn or error")
+	}
+	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
+		bad("log_format", "must be text or json")
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) checkListen(bad func(key, format string, args ...any)) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		bad("listen", "must be HOST:PORT, such as 127.0.0.1:8080")
+		return
+	}
+	if c.BehindTLSProxy {
+		return
+	}
+	addr, err := netip.ParseAddr(host)
+	if host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		bad("listen", "plain HTTP is served on a loopback address only; listen on 127.0.0.1, or put a TLS proxy in front and set behind_tls_proxy")
+	}
+}
+
+// Has reports whether this process has the role.
+func (c Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// URL returns the address under which users reach the server.
+func (c Config) URL() string {
+	if c.PublicURL != "" {
+		return strings.TrimSuffix(c.PublicURL, "/")
+	}
+	return "http://" + c.Listen
+}
+
+// Prefixes parses networks and single addresses.
+func Prefixes(values []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(values))
+	for _, v := range values {
+		if a, err := netip.ParseAddr(v); err == nil {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(v)
+		if err != nil {
+			return nil, errors.New("must hold networks such as 192.0.2.0/24 or single addresses")
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
