@@ -1,0 +1,126 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"assay.dev/assay/internal/scan/engine"
+)
+
+// maxFiles is the most files a program may hold open; nmap and nuclei want a socket per probe.
+const maxFiles = 4096
+
+// sweepTime bounds the search for descendants that left the group.
+const sweepTime = 5 * time.Second
+
+// run starts the child and waits for it on a thread of its own, for two reasons. The parent-death signal is tied to
+// the thread that forked, not to the process: on a pooled thread it would kill the child whenever Go retires that
+// thread. And no-new-privileges, set on the thread, is inherited by the child, while the rest of the server keeps its
+// own. The thread is never unlocked, so that Go ends it with the goroutine.
+func (c *child) run(ctx context.Context) (engine.Exit, error) {
+	type result struct {
+		exit engine.Exit
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		runtime.LockOSThread()
+		exit, err := c.runOnThread(ctx)
+		done <- result{exit, err}
+	}()
+	r := <-done
+	return r.exit, r.err
+}
+
+func (c *child) runOnThread(ctx context.Context) (engine.Exit, error) {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return engine.Exit{Code: -1}, err
+	}
+	cmd, err := c.start(ctx)
+	if err != nil {
+		return engine.Exit{Code: -1}, err
+	}
+	pid := cmd.Process.Pid
+	c.limit(pid)
+	awaitEnd(pid)
+	// The leader has ended but isn't reaped: its number still stands for this group and no other. What is left of the
+	// group goes now, before Wait, so that no descendant holds the pipes open.
+	c.signal(syscall.SIGKILL)
+	c.hold(0)
+	sweep, stop := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
+	defer stop()
+	_, sweepErr := killMarked(sweep, c.mark)
+	exit, err := c.exit(cmd, cmd.Wait())
+	return exit, errors.Join(err, sweepErr)
+}
+
+// start starts the program, without a network where that is wanted and can be had.
+func (c *child) start(ctx context.Context) (*exec.Cmd, error) {
+	if c.noNetwork {
+		cmd := c.command(ctx)
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Setsid: true, Pdeathsig: syscall.SIGKILL,
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
+		}
+		if err := c.begin(cmd); err == nil {
+			return cmd, nil
+		}
+	}
+	cmd := c.command(ctx)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	if err := c.begin(cmd); err != nil {
+		return nil, err
+	}
+	return cmd, nil
+}
+
+// begin starts cmd with signals held back until the group is known: ctx may be done already.
+func (c *child) begin(cmd *exec.Cmd) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.pgid = cmd.Process.Pid
+	return nil
+}
+
+// limit sets the child's limits from outside right after its start, which spares a helper program. The program is
+// still loading then; its descendants inherit. A child that has ended already needs none.
+func (c *child) limit(pid int) {
+	set := func(resource int, n uint64) {
+		_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
+	}
+	set(unix.RLIMIT_CORE, 0)
+	set(unix.RLIMIT_NOFILE, maxFiles)
+	if c.memory > 0 {
+		set(unix.RLIMIT_AS, uint64(c.memory))
+	}
+}
+
+// awaitEnd blocks until the process has ended and leaves it to be reaped.
+func awaitEnd(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// maxRSS returns the largest resident size in bytes, of the program or one of its waited-for children.
+func maxRSS(state *os.ProcessState) int64 {
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		return usage.Maxrss << 10
+	}
+	return 0
+}

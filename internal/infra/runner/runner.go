@@ -1,0 +1,126 @@
+// Package runner starts the programs of scan engines, and is the only package that starts a process.
+//
+// A program gets no shell, no inherited environment, no standard input and no terminal; it runs in a session and
+// process group of its own, in a private scratch folder, under limits, and is gone with all of its descendants when
+// its run ends, is cancelled or runs out of time. The package must never know an engine: what to start, with which
+// arguments, is the engine's business, and what output means is its parser's. It doesn't confine what a program may
+// read or connect to; that is the sandbox's business. Start with Runner.Launcher and launch.go, then survivor.go for
+// what a killed server leaves behind.
+package runner
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/word/fault"
+)
+
+// Config is what a Runner needs.
+type Config struct {
+	// Path are the absolute folders in which programs are looked up, in order; they are also the programs' PATH.
+	// Empty = the system's usual folders.
+	Path []string
+	// Scratch is the folder that holds the scratch folders of runs. It is made 0700 where it is missing.
+	Scratch string
+	// Mark tells this installation's processes from all others; make it with Mark.
+	Mark string
+}
+
+// Runner starts programs for runs. It is safe for concurrent use.
+type Runner struct {
+	path    []string
+	scratch string
+	mark    string
+}
+
+// New checks the configuration and makes the scratch folder. It starts nothing and kills nothing: call KillSurvivors
+// and ClearScratch first thing after it.
+func New(c Config) (*Runner, error) {
+	if c.Mark == "" || !plainName(c.Mark) {
+		return nil, fault.New(fault.Internal, fault.CodeInternal, "the runner needs a mark of letters, digits and hyphens")
+	}
+	if !filepath.IsAbs(c.Scratch) {
+		return nil, fault.New(fault.Internal, fault.CodeInternal, "the runner's scratch folder must be an absolute path")
+	}
+	path := c.Path
+	if len(path) == 0 {
+		path = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+	}
+	for _, dir := range path {
+		if !filepath.IsAbs(dir) || strings.ContainsRune(dir, filepath.ListSeparator) {
+			return nil, fault.New(fault.Invalid, fault.CodeValidation, "the engines' path must hold absolute folders only")
+		}
+	}
+	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
+		return nil, fault.New(fault.Internal, fault.CodeInternal, "the folder for scans under way can't be made").Because(err)
+	}
+	return &Runner{path: path, scratch: c.Scratch, mark: c.Mark}, nil
+}
+
+// Mark returns the mark of the installation whose data lie in dir: the same after every restart, another for every
+// other folder.
+func Mark(dir string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(dir)))
+	return "assay-" + hex.EncodeToString(sum[:8])
+}
+
+// Launcher returns what one run starts its programs with. scan is the scan's id; work is the run's scratch folder,
+// made by Scratch: it is the programs' working folder, HOME and TMPDIR.
+func (r *Runner) Launcher(scan, work string) engine.Launcher {
+	return &launcher{runner: r, mark: r.mark + ":" + scan, work: work}
+}
+
+// find returns the absolute path of a program by its bare name. A program that isn't there is Unavailable,
+// ENGINE_NOT_AVAILABLE.
+func (r *Runner) find(program string) (string, error) {
+	if program == "" || program[0] == '.' || strings.ContainsAny(program, "/\x00") {
+		return "", fault.New(fault.Internal, fault.CodeInternal, "an engine named its program by something that isn't a bare name")
+	}
+	for _, dir := range r.path {
+		file := filepath.Join(dir, program)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fault.New(fault.Unavailable, fault.CodeEngine, "the program that this engine needs is not installed where scans run")
+}
+
+// environment returns the whole environment of a child: the allow-list, the run's mark and what the engine adds.
+func (l *launcher) environment(mark string, extra []string) ([]string, error) {
+	env := []string{
+		"PATH=" + strings.Join(l.runner.path, string(filepath.ListSeparator)),
+		"HOME=" + l.work,
+		"TMPDIR=" + l.work,
+		"LANG=C.UTF-8",
+		"TZ=UTC",
+		markName + "=" + mark,
+	}
+	for _, e := range extra {
+		name, _, ok := strings.Cut(e, "=")
+		if !ok || fixed(name) || strings.ContainsRune(e, 0) {
+			return nil, fault.New(fault.Internal, fault.CodeInternal, "an engine set an environment variable that it may not set")
+		}
+		env = append(env, e)
+	}
+	return env, nil
+}
+
+// fixed reports whether an engine may not set the variable: the allow-list's own, and what makes the loader run
+// other code than the program's.
+func fixed(name string) bool {
+	switch name {
+	case "", "PATH", "HOME", "TMPDIR", "LANG", "TZ", markName:
+		return true
+	}
+	return strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "DYLD_")
+}
+
+func plainName(s string) bool {
+	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+	})
+}
