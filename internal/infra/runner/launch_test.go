@@ -340,7 +340,7 @@ func TestMain(m *testing.M) {
 func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
 	f := newFixture(t)
 	// One child in the group, one daemon that left it: the parent-death signal reaches neither.
-	f.script(t, "family", `sh -c 'echo pid $$; exec sleep 1000' & setsid sh -c 'echo pid $$; echo ready; exec sleep 1000' & echo pid $$; wait`)
+	f.script(t, "family", `sh -c 'echo pid $$; exec sleep 1000' & setsid sh -c 'echo pid $$; exec sleep 1000' & echo pid $$; wait`)
 	server := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
 	server.Env = []string{"ASSAY_TEST_SERVER=" + f.bin, "ASSAY_TEST_SCRATCH=" + t.TempDir(), "ASSAY_TEST_MARK=" + f.mark}
 	stdout, err := server.StdoutPipe()
