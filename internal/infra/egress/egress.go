@@ -65,15 +65,15 @@ func refused(why string) *fault.Error {
 	return fault.New(fault.Forbidden, fault.CodeTargetForbidden, "connection refused by the egress policy: "+why)
 }
 
-// ours reports whether to is a listener of this server. A listener on an unspecified address answers on every loopback
-// address too, so it counts as one of them.
+// ours reports whether to is a listener of this server. Loopback counts as one address: a listener on all addresses
+// answers on every one of 127.0.0.0/8, and which of them it was bound to is no business of a scan.
 func ours(listeners []netip.AddrPort, to netip.AddrPort) bool {
 	for _, l := range listeners {
 		if l.Port() != to.Port() {
 			continue
 		}
 		a := l.Addr().Unmap()
-		if a == to.Addr() || (a.IsUnspecified() && to.Addr().IsLoopback()) {
+		if a == to.Addr() || (to.Addr().IsLoopback() && (a.IsLoopback() || a.IsUnspecified())) {
 			return true
 		}
 	}
@@ -81,8 +81,8 @@ func ours(listeners []netip.AddrPort, to netip.AddrPort) bool {
 }
 
 // Listeners returns the addresses at which this server's listeners answer, for ScanConfig.Excluded,
-// TransportConfig.Excluded and engine.Request.Excluded: a listener on an unspecified address is joined by one entry for
-// each address of this host's interfaces. The interfaces are read once; call it when a scan starts.
+// TransportConfig.Excluded and engine.Request.Excluded: a listener on an unspecified address is replaced by one entry
+// for each address of this host's interfaces. The interfaces are read once; call it when a scan starts.
 func Listeners(bound []netip.AddrPort) ([]netip.AddrPort, error) {
 	local, err := net.InterfaceAddrs()
 	if err != nil {
@@ -90,9 +90,8 @@ func Listeners(bound []netip.AddrPort) ([]netip.AddrPort, error) {
 	}
 	var out []netip.AddrPort
 	for _, b := range bound {
-		b = netip.AddrPortFrom(b.Addr().Unmap(), b.Port())
-		out = append(out, b)
-		if !b.Addr().IsUnspecified() {
+		if a := b.Addr().Unmap(); !a.IsUnspecified() {
+			out = append(out, netip.AddrPortFrom(a, b.Port()))
 			continue
 		}
 		for _, l := range local {
