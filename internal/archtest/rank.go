@@ -7,9 +7,6 @@ package archtest
 
 import "strings"
 
-// module is the path that begins every package of ours.
-const module = "assay.dev/assay/"
-
 // Rank is a package's place in the order of imports: it may import lower ranks, and equals only where its group says.
 type Rank struct {
 	Level int

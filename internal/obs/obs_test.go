@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,7 +52,7 @@ func TestLogsAreStructuredUTCAndRedacted(t *testing.T) {
 	var b bytes.Buffer
 	log := obs.NewLogger(&b, "info", "json")
 	log.DebugContext(t.Context(), "unseen")
-	log.InfoContext(t.Context(), "seen", "key", secret.New("asy_live_value"))
+	log.InfoContext(t.Context(), "seen", slog.Any("key", secret.New("asy_live_value")))
 	if s := b.String(); !strings.Contains(s, `"msg":"seen"`) || !strings.Contains(s, `Z"`) || strings.Contains(s, "asy_live") || strings.Contains(s, "unseen") {
 		t.Errorf("log line: %s", s)
 	}
