@@ -69,6 +69,7 @@ type Event struct {
 	Status   int    // overrides the route's success status, for a change that answers with an error (a failed login)
 	Reason   string // short, fixed text; never a submitted value
 	Actor    *Actor // overrides the call's actor, where the call has none yet (login)
+	Bulk     bool   // a unit of many rows: the store lets others go first
 	bookkeep bool
 }
 

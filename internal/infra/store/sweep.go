@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"assay.dev/assay/internal/audit"
+)
+
+// What is swept, and how often.
+const (
+	sweepEvery = 10 * time.Minute
+	outboxKept = 7 * 24 * time.Hour
+)
+
+// sweep removes what has expired until ctx ends: a bounded bite at a time, as bookkeeping.
+func (s *Store) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "expired rows couldn't be removed", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Sweep removes expired idempotency keys, outbox events older than a week and idle windows, all there are. Run does it
+// by itself.
+func (s *Store) Sweep(ctx context.Context) error {
+	now := s.now()
+	for _, b := range []struct {
+		name string
+		arg  int64
+	}{
+		{"all.idempotency_expire", micros(now.Add(-onceTTL))},
+		{"all.outbox_prune", micros(now.Add(-outboxKept))},
+		{"all.window_prune", micros(now.Add(-48 * time.Hour))},
+	} {
+		for {
+			var n int64
+			err := s.changeAll(ctx, audit.Bookkeeping("expired rows"), func(ctx context.Context, tx *Tx) (err error) {
+				n, err = tx.exec(ctx, b.name, b.arg)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
