@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/mldsa"
+
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/uid"
-
-	"filippo.io/mldsa"
 )
 
 const (
@@ -39,27 +39,27 @@ func entry(i int) audit.Entry {
 }
 
 // signing returns the key pair of a made-up organization and its public document.
-func signing(t testing.TB, org uid.Org, seed byte) (audit.Signers, audit.Keys) {
-	t.Helper()
+func signing(tb testing.TB, org uid.Org, seed byte) (audit.Signers, audit.Keys) {
+	tb.Helper()
 	ed := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
 	pq, err := mldsa.NewPrivateKey(mldsa.MLDSA65(), bytes.Repeat([]byte{seed + 1}, 32))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var s audit.Signers
 	if s.Ed25519, err = audit.NewEd25519Signer(audit.Origin(org), ed); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if s.MLDSA, err = audit.NewMLDSASigner(audit.Origin(org), pq); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	k1, err := audit.NewKey(org, audit.PurposeLog, audit.Ed25519, ed.Public().(ed25519.PublicKey), epoch())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	k2, err := audit.NewKey(org, audit.PurposeLog, audit.MLDSA65, pq.PublicKey().Bytes(), epoch())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s, audit.NewKeys(org, []audit.Key{k1, k2})
 }
@@ -106,33 +106,33 @@ func (l *ledger) checkpoint() audit.Checkpoint {
 }
 
 // export writes rows from first on under a checkpoint of the whole log.
-func (l *ledger) export(t testing.TB, s audit.Signers, first uint64) []byte {
-	t.Helper()
-	before, err := audit.LoadRange(t.Context(), first, l.source)
+func (l *ledger) export(tb testing.TB, s audit.Signers, first uint64) []byte {
+	tb.Helper()
+	before, err := audit.LoadRange(tb.Context(), first, l.source)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	signed, err := l.checkpoint().Sign(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return l.exportUnder(t, before, signed)
+	return l.exportUnder(tb, before, signed)
 }
 
-func (l *ledger) exportUnder(t testing.TB, before audit.Range, signed []byte) []byte {
-	t.Helper()
+func (l *ledger) exportUnder(tb testing.TB, before audit.Range, signed []byte) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	w, err := audit.NewExportWriter(&b, testOrg, before, l.source)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, x := range l.rows[before.Size():] {
-		if err := w.Write(t.Context(), x); err != nil {
-			t.Fatal(err)
+		if err := w.Write(tb.Context(), x); err != nil {
+			tb.Fatal(err)
 		}
 	}
-	if err := w.Close(t.Context(), signed); err != nil {
-		t.Fatal(err)
+	if err := w.Close(tb.Context(), signed); err != nil {
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"assay.dev/assay/internal/word/fault"
-	"assay.dev/assay/internal/word/uid"
-
 	"filippo.io/mldsa"
 	"golang.org/x/mod/sumdb/note"
+
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/uid"
 )
 
 // Signature types of the C2SP signed note.
@@ -135,8 +135,7 @@ func OpenCheckpoint(signed []byte, keys Keys, signedAfter time.Time) (Opened, er
 		return Opened{}, err
 	}
 	n, err := note.Open(signed, known)
-	var none *note.UnverifiedNoteError
-	if errors.As(err, &none) {
+	if none, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
 		n = none.Note
 	} else if err != nil {
 		return Opened{}, unproven("a signature of the checkpoint is wrong, or the note is malformed").Because(err)

@@ -11,24 +11,24 @@ import (
 	"testing"
 	"time"
 
-	"assay.dev/assay/internal/audit"
-	"assay.dev/assay/internal/word/fault"
-	"assay.dev/assay/internal/word/uid"
-
 	"filippo.io/mldsa"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/note"
+
+	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/uid"
 )
 
 func testCheckpoint() audit.Checkpoint {
 	return audit.Checkpoint{Org: testOrg, Size: 4711, Root: leafHash(1)}
 }
 
-func mustSign(t testing.TB, c audit.Checkpoint, s audit.Signers) []byte {
-	t.Helper()
+func mustSign(tb testing.TB, c audit.Checkpoint, s audit.Signers) []byte {
+	tb.Helper()
 	b, err := c.Sign(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
-
-	"golang.org/x/mod/sumdb/note"
 )
 
 // Algorithm of a verification key.
@@ -109,7 +109,7 @@ func ParseKeys(r io.Reader) (Keys, error) {
 	if err := dec.Decode(&k); err != nil {
 		return Keys{}, badKeys("is not a key document").Because(err)
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token returns a bare io.EOF at the end
+	if _, err := dec.Token(); err != io.EOF {
 		return Keys{}, badKeys("has data after its end")
 	}
 	if err := k.check(); err != nil {
@@ -191,7 +191,7 @@ func exactMembers(b []byte) error {
 	name := false              // the next token is a member name
 	for {
 		t, err := dec.Token()
-		if err == io.EOF { //nolint:errorlint // Token returns a bare io.EOF at the end
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

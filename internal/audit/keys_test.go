@@ -8,19 +8,19 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/fault"
-
-	"github.com/google/go-cmp/cmp"
 )
 
-func keyDocument(t testing.TB) (audit.Keys, string) {
-	t.Helper()
-	_, keys := signing(t, testOrg, 1)
+func keyDocument(tb testing.TB) (audit.Keys, string) {
+	tb.Helper()
+	_, keys := signing(tb, testOrg, 1)
 	keys.Keys[0].ValidTo = epoch().Add(time.Hour).Truncate(time.Second)
 	b, err := json.MarshalIndent(keys, "", "  ")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return keys, string(b)
 }
@@ -85,11 +85,11 @@ func TestKeyDocumentRefusesWhatCouldMislead(t *testing.T) {
 	}
 }
 
-func doubled(t testing.TB, k audit.Keys) string {
-	t.Helper()
+func doubled(tb testing.TB, k audit.Keys) string {
+	tb.Helper()
 	b, err := json.Marshal(audit.NewKeys(testOrg, append(k.Keys, k.Keys[0])))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }

@@ -11,16 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
-
-	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 )
 
-var update = flag.Bool("update", false, "write golden files anew") //nolint:gochecknoglobals // a test flag
+var update = flag.Bool("update", false, "write golden files anew")
 
 func vectorFile(name string) string {
 	return filepath.Join("..", "..", "docs", "vectors", name)

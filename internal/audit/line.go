@@ -184,7 +184,7 @@ func strictJSON(b []byte, v any) error {
 	if err := dec.Decode(v); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token returns a bare io.EOF at the end
+	if _, err := dec.Token(); err != io.EOF {
 		return errLine
 	}
 	seen := map[string]bool{}

@@ -7,11 +7,11 @@ import (
 	"math/bits"
 	"slices"
 
-	"assay.dev/assay/internal/word/fault"
-
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
+
+	"assay.dev/assay/internal/word/fault"
 )
 
 // Hash is a SHA-256 hash of the log: of a leaf, an inner node or a root.

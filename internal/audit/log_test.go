@@ -10,12 +10,12 @@ import (
 	"os"
 	"testing"
 
-	"assay.dev/assay/internal/audit"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"pgregory.net/rapid"
+
+	"assay.dev/assay/internal/audit"
 )
 
 func leafHash(i int) audit.Hash {
@@ -23,8 +23,8 @@ func leafHash(i int) audit.Hash {
 }
 
 // plainLog is a log in memory built from leaf hashes alone.
-func plainLog(t testing.TB, n int) (audit.Range, []audit.Hash, audit.NodeSource) {
-	t.Helper()
+func plainLog(tb testing.TB, n int) (audit.Range, []audit.Hash, audit.NodeSource) {
+	tb.Helper()
 	var r audit.Range
 	nodes := map[audit.NodeID][]byte{}
 	var roots []audit.Hash
@@ -33,7 +33,7 @@ func plainLog(t testing.TB, n int) (audit.Range, []audit.Hash, audit.NodeSource)
 		nodes[audit.NodeID{Index: uint64(i)}] = h[:]
 		for _, x := range r.Append(nil, h) {
 			if x.Level == 0 || (x.Index+1)<<x.Level > uint64(i+1) {
-				t.Fatalf("size %d: %+v is not a complete subtree above the leaves", i+1, x.NodeID)
+				tb.Fatalf("size %d: %+v is not a complete subtree above the leaves", i+1, x.NodeID)
 			}
 			nodes[x.NodeID] = x.Hash[:]
 		}

@@ -110,7 +110,7 @@ func (v *exportVerifier) noteOld() {
 func (v *exportVerifier) checkLines(block []seen) {
 	for i := range block {
 		s := &block[i]
-		index := v.first + uint64(i) //nolint:gosec // i is an index of a slice
+		index := v.first + uint64(i)
 		if d := s.index - index; d != v.shift {
 			v.shift = d
 			if d != 0 {
