@@ -37,8 +37,10 @@ const (
 
 // Kinds lists every kind, for validation and the API document.
 func Kinds() []Kind {
-	return []Kind{KindHost, KindService, KindURL, KindDomain, KindRepository, KindImage, KindVault, KindSecret, KindKey,
-		KindCertificate, KindApp, KindCloud}
+	return []Kind{
+		KindHost, KindService, KindURL, KindDomain, KindRepository, KindImage, KindVault, KindSecret, KindKey,
+		KindCertificate, KindApp, KindCloud,
+	}
 }
 
 // Bounds of an asset's fields (decisions G6).

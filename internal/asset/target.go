@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -42,13 +44,14 @@ type Target struct {
 	text    string       // canonical text of the others
 }
 
-// Type returns the target's type.
+// Type returns the target's type; the zero Target has none.
 func (t Target) Type() TargetType { return t.typ }
 
-// Host returns the name to resolve, empty where the target is an address or a network.
+// Host returns the name to resolve: of an image its registry, of a repository its server. It is empty where the target
+// is or is given by an address, is a network, or is a folder.
 func (t Target) Host() string { return t.host }
 
-// Addr returns the address of a target given by address; the zero Addr otherwise.
+// Addr returns the address of a target given by address, unmapped; the zero Addr otherwise.
 func (t Target) Addr() netip.Addr { return t.addr }
 
 // Network returns the prefix of a network target; the zero Prefix otherwise.
@@ -74,9 +77,12 @@ func (t Target) Port() int {
 	return urlPort(t.url)
 }
 
+// MarshalText implements encoding.TextMarshaler with the canonical text.
+func (t Target) MarshalText() ([]byte, error) { return []byte(t.text), nil }
+
 // ParseTarget reads a target of the given type; an empty type is inferred (network, then ip, url, and names as
-// host). Image, repository and filesystem are never inferred from text that could be a name. Faults are Invalid and
-// never repeat the text.
+// host). Image, repository and filesystem are never inferred: an engine that takes them says so by its own types. Faults
+// are Invalid, name the field "target" or "targetType", and never repeat the text.
 func ParseTarget(text string, typ TargetType) (Target, error) {
 	if err := plain(text); err != nil {
 		return Target{}, err
@@ -97,8 +103,12 @@ func ParseTarget(text string, typ TargetType) (Target, error) {
 		return parseNetwork(text)
 	case TypeHost, TypeDomain:
 		return parseName(text, typ)
-	case TypeImage, TypeRepository, TypeFilesystem:
-		return Target{typ: typ, text: text}, nil
+	case TypeImage:
+		return parseImage(text)
+	case TypeRepository:
+		return parseRepository(text)
+	case TypeFilesystem:
+		return parseFolder(text)
 	}
 	return Target{}, fault.Wrong("targetType", "must be one of host, url, domain, ip, network, image, repository, filesystem")
 }
@@ -113,8 +123,8 @@ func plain(text string) error {
 		return fault.Wrong("target", "must not begin with '-'")
 	}
 	for _, r := range text {
-		if r <= ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0xfffd || r == '\\' || r == 0x2028 || r == 0x2029 {
-			return fault.Wrong("target", "must not hold white space, control characters or backslashes")
+		if r == utf8.RuneError || r == '\\' || unicode.IsSpace(r) || unicode.Is(unicode.C, r) {
+			return fault.Wrong("target", "must not hold white space, control or invisible characters, or backslashes")
 		}
 	}
 	return nil
@@ -183,47 +193,17 @@ func canonicalName(text string) (string, error) {
 	if err != nil || name == "" {
 		return "", fault.Wrong("target", "is not a host name; give one such as www.example.org")
 	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	if last[0] >= '0' && last[0] <= '9' {
+	name = strings.TrimSuffix(name, ".") // one that was written in another script
+	// A name whose mapping isn't its own mapping (a broken punycode label) would be another name to whoever maps again.
+	if again, err := hostProfile().ToASCII(name); err != nil || again != name || name == "" || name[0] == '-' {
+		return "", fault.Wrong("target", "is not a host name; give one such as www.example.org")
+	}
+	if last := name[strings.LastIndexByte(name, '.')+1:]; numeric(last) {
 		return "", fault.Wrong("target", "looks like an address but isn't one in dotted-decimal or IPv6 notation")
 	}
 	return name, nil
 }
 
-func parseURL(text string) (Target, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Opaque != "" || u.Host == "" {
-		return Target{}, fault.Wrong("target", "is not a URL; give one such as https://www.example.org/")
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return Target{}, fault.Wrong("target", "must be an http or https URL")
-	}
-	if u.User != nil {
-		return Target{}, fault.Wrong("target", "must not hold a user name or password; give credentials as config.authentication")
-	}
-	t := Target{typ: TypeURL}
-	host := u.Hostname()
-	if a, aerr := netip.ParseAddr(host); aerr == nil {
-		if a.Zone() != "" {
-			return Target{}, fault.Wrong("target", "must not name an address zone")
-		}
-		t.addr = a.Unmap()
-		host = t.addr.String()
-	} else {
-		if t.host, err = canonicalName(host); err != nil {
-			return Target{}, err
-		}
-		host = t.host
-	}
-	port := urlPort(u)
-	if port == 0 {
-		return Target{}, fault.Wrong("target", "names a port that is not within 1–65535")
-	}
-	u.Host = joinHost(host, port, u.Scheme)
-	u.Fragment, u.RawFragment = "", ""
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	t.url, t.text = u, u.String()
-	return t, nil
-}
+// numeric reports whether a resolver could read the last label of a name as a number: no top-level domain begins with a
+// digit (RFC 3696 section 2), every notation of an IPv4 address does.
+func numeric(last string) bool { return last == "" || (last[0] >= '0' && last[0] <= '9') }

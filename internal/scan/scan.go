@@ -209,8 +209,12 @@ type Tx interface {
 	// RequeueScan gives an admitted or running scan back to the line. counted says whether the attempt counts.
 	RequeueScan(ctx context.Context, id uid.Scan, fence int64, counted bool) error
 	// FinishScan makes a running scan terminal and this attempt's results visible; a Conflict fault when it isn't ours.
+	// With f.Status Cancelled it attaches outcome, reasons, version, summary and the partial results to a scan that was
+	// cancelled while it ran under this fence; status and end stay as the cancellation set them.
 	FinishScan(ctx context.Context, id uid.Scan, fence int64, f Finish) error
 
+	// PutArtifact, RecordFindings and RecordAssets write for the attempt that runs under the scan's fence, also after the
+	// scan was cancelled; under another fence they are Conflict faults.
 	PutArtifact(ctx context.Context, id uid.Scan, attempt int, a Artifact) error
 	// RecordFindings upserts findings by fingerprint under the rules of finding.Life and writes the scan's own result
 	// rows for the attempt; it returns what became of each, in order.
