@@ -1,0 +1,90 @@
+package sentinel
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/scan/engine"
+)
+
+// host takes one address whose ports were tried.
+func (j *judge) host(rec hostRecord) {
+	at, ok := j.place(rec.Addr, 0)
+	if !ok {
+		return
+	}
+	h := j.cover.of(at.Host)
+	h.addrs++
+	if slices.Contains(rec.Checked, checkPorts) {
+		h.complete++
+	}
+	if h.tried == nil {
+		for _, p := range rec.Ports {
+			if p[0] < 1 || p[1] > 65535 || p[0] > p[1] || len(h.tried) > 2*engine.MaxPortRanges {
+				j.damaged = true
+				return
+			}
+			h.tried = append(h.tried, engine.PortRange{From: p[0], To: p[1]})
+		}
+	}
+	h.spared = append(h.spared, rec.Spared[:min(len(rec.Spared), maxSpared)]...)
+	if rec.Alive {
+		j.saw(asset.KindHost, at.Host, map[string]any{"address": rec.Addr})
+	}
+}
+
+// port takes one open port.
+func (j *judge) port(rec portRecord) {
+	at, ok := j.place(rec.Addr, rec.Port)
+	if !ok || rec.Port == 0 {
+		j.damaged = true
+		return
+	}
+	s := rec.Service
+	s.Name, s.Product, s.Version = printable(s.Name, 32), printable(s.Product, 64), printable(s.Version, 64)
+	h := j.cover.of(at.Host)
+	h.open[at.Port]++
+	h.done(at.Port, rec.Checked)
+	j.saw(asset.KindService, net.JoinHostPort(at.Host, strconv.Itoa(at.Port))+"/tcp", map[string]any{
+		"service": s.Name, "product": s.Product, "version": s.Version, "tls": strconv.FormatBool(s.TLS),
+	})
+	if !slices.Contains(rec.Checked, checkService) {
+		return
+	}
+	title := fmt.Sprintf("Open TCP port %d", at.Port)
+	if s.Name != "" {
+		title += " (" + s.Name + ")"
+	}
+	j.add("port-open", at, detail{title: title, evidence: s.Banner})
+	known := detail{evidence: strings.TrimSpace(s.Product + " " + s.Version + "\n" + s.Banner)}
+	if s.Version != "" && s.Name != "http" {
+		j.add("port-version", at, known)
+	}
+	switch s.Name {
+	case "telnet":
+		j.add("port-telnet", at, known)
+	case "ftp":
+		if s.NoTLS {
+			j.add("port-ftp-cleartext", at, known)
+		}
+	case "redis":
+		if s.NoAuth {
+			j.add("port-redis-open", at, known)
+		}
+	case "memcached":
+		if s.NoAuth {
+			j.add("port-memcached-open", at, known)
+		}
+	case "vnc":
+		j.add("port-vnc", at, known)
+	case "mysql", "postgresql":
+		j.add("port-database", at, known)
+		if s.NoTLS {
+			j.add("port-database-cleartext", at, known)
+		}
+	}
+}

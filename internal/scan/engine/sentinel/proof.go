@@ -1,0 +1,185 @@
+package sentinel
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Kinds of file content that can be proved.
+const (
+	kindGit      = "git"
+	kindEnv      = "env"
+	kindSVN      = "svn"
+	kindStatus   = "server-status"
+	kindPHPInfo  = "phpinfo"
+	kindKey      = "private-key"
+	kindHtpasswd = "htpasswd"
+	kindSQL      = "sql-dump"
+	kindArchive  = "archive"
+	kindConfig   = "config-backup"
+	kindDSStore  = "ds-store"
+	kindCloud    = "cloud-credentials"
+	kindRegistry = "registry-credentials"
+	kindNpm      = "npm-token"
+	kindActuator = "actuator"
+	kindPprof    = "pprof"
+)
+
+func kinds() []string {
+	return []string{kindGit, kindEnv, kindSVN, kindStatus, kindPHPInfo, kindKey, kindHtpasswd, kindSQL, kindArchive, kindConfig,
+		kindDSStore, kindCloud, kindRegistry, kindNpm, kindActuator, kindPprof}
+}
+
+// prove returns what in a file's beginning shows that it is of the kind, with every value masked, or "" where nothing
+// does. It is pure and takes any bytes. A page of HTML proves only what is HTML itself.
+func prove(kind string, body []byte) string {
+	text := string(body)
+	page := strings.HasPrefix(strings.TrimSpace(text), "<")
+	switch kind {
+	case kindArchive:
+		return magic(body, "PK\x03\x04", "a ZIP archive", "PK\x05\x06", "a ZIP archive", "\x1f\x8b\x08", "a gzip archive")
+	case kindDSStore:
+		return magic(body, "\x00\x00\x00\x01Bud1", "a folder index of macOS")
+	case kindStatus:
+		return within(text, "Apache Server Status for", "Server uptime:")
+	case kindPHPInfo:
+		return within(text, "PHP Version", "phpinfo()")
+	case kindPprof:
+		return within(text, "/debug/pprof/", "profiles")
+	}
+	if page {
+		return ""
+	}
+	return proveText(kind, text)
+}
+
+// proveText covers the kinds that are plain text.
+func proveText(kind, text string) string {
+	switch kind {
+	case kindGit:
+		if ref, ok := strings.CutPrefix(firstLine(text), "ref: refs/"); ok {
+			return "ref: refs/" + printable(ref, 80)
+		}
+		return assignments(text, "[core]", nil)
+	case kindEnv:
+		return assignments(text, "", envName)
+	case kindSVN:
+		if v := firstLine(text); len(v) <= 2 && v >= "4" && v <= "99" && strings.Count(text, "\n") > 0 {
+			return "working copy format " + printable(v, 2)
+		}
+	case kindKey:
+		if line := firstLine(text); strings.HasPrefix(line, "-----BEGIN ") && strings.HasSuffix(line, "PRIVATE KEY-----") {
+			return printable(line, 80) + " [masked]"
+		}
+	case kindHtpasswd:
+		user, hash, ok := strings.Cut(firstLine(text), ":")
+		for _, scheme := range []string{"$apr1$", "$2y$", "$2a$", "$2b$", "{SHA}", "$5$", "$6$"} {
+			if ok && user != "" && strings.HasPrefix(hash, scheme) {
+				return printable(user, 32) + ":" + scheme + "[masked]"
+			}
+		}
+	case kindSQL:
+		return dump(text)
+	case kindConfig:
+		if strings.Contains(text, "<?php") || strings.Contains(text, "define(") {
+			return defines(text)
+		}
+	case kindCloud:
+		return assignments(text, "[", func(n string) bool { return strings.HasPrefix(n, "aws_") })
+	case kindRegistry:
+		return within(text, `"auths"`, `"auth"`)
+	case kindNpm:
+		if strings.Contains(text, ":_authToken=") || strings.HasPrefix(text, "_auth=") {
+			return "an _authToken [masked]"
+		}
+	case kindActuator:
+		return within(text, `"propertySources"`, `"properties"`)
+	}
+	return ""
+}
+
+// magic compares the first bytes with pairs of mark and meaning.
+func magic(body []byte, pairs ...string) string {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if bytes.HasPrefix(body, []byte(pairs[i])) {
+			return "begins as " + pairs[i+1]
+		}
+	}
+	return ""
+}
+
+// within wants all marks, and names them.
+func within(text string, marks ...string) string {
+	for _, m := range marks {
+		if !strings.Contains(text, m) {
+			return ""
+		}
+	}
+	return "holds " + strings.Join(marks, " and ")
+}
+
+// assignments returns up to ten "name = [masked]" lines. Where section is given, a line must begin with it; where named
+// is given, at least one name must satisfy it, and others are left out.
+func assignments(text, section string, named func(string) bool) string {
+	var out []string
+	found := section == ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if section != "" && strings.HasPrefix(line, section) {
+			found = true
+			out = append(out, printable(line, 80))
+			continue
+		}
+		name, _, ok := strings.Cut(line, "=")
+		name = strings.TrimSpace(strings.TrimPrefix(name, "export "))
+		if ok && plainName(name) && (named == nil || named(name)) && len(out) < 10 {
+			out = append(out, name+"=[masked]")
+		}
+	}
+	if !found || len(out) == 0 || section != "" && len(out) == 1 {
+		return ""
+	}
+	return strings.Join(out, "\n")
+}
+
+// envName is the usual form of a variable's name. A single lower-case assignment is no environment file.
+func envName(name string) bool { return name == strings.ToUpper(name) && len(name) >= 3 }
+
+func plainName(name string) bool {
+	if name == "" || len(name) > 64 {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if !letter(c) && (c < '0' || c > '9') && c != '_' && c != '.' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// dump recognises the head of a database dump.
+func dump(text string) string {
+	upper := strings.ToUpper(text)
+	for _, mark := range []string{"-- MYSQL DUMP", "-- MARIADB DUMP", "-- POSTGRESQL DATABASE DUMP", "CREATE TABLE ", "INSERT INTO "} {
+		if i := strings.Index(upper, mark); i >= 0 && (i == 0 || upper[i-1] == '\n') {
+			return "holds " + strings.TrimSpace(strings.TrimPrefix(mark, "-- ")) + " [masked]"
+		}
+	}
+	return ""
+}
+
+// defines returns the names that a PHP configuration sets.
+func defines(text string) string {
+	var out []string
+	for _, name := range []string{"DB_NAME", "DB_USER", "DB_PASSWORD", "DB_HOST", "AUTH_KEY", "$password", "$db_pass"} {
+		if strings.Contains(text, name) {
+			out = append(out, name+"=[masked]")
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimRight(line, "\r")
+}
