@@ -36,6 +36,9 @@ func (r Request) within(addr netip.Addr) bool {
 	if n := r.Target.Network(); n.IsValid() && n.Contains(addr) {
 		return true
 	}
+	if r.Target.Addr() == addr {
+		return true
+	}
 	return slices.ContainsFunc(r.Addrs, func(a netip.Addr) bool { return a.Unmap() == addr })
 }
 
