@@ -8,7 +8,7 @@ import (
 	"assay.dev/assay/internal/word/uid"
 )
 
-// Class says what sort of thing is wrong with an export. The command line gives each class its own exit code.
+// Class says what sort of thing is wrong with an export. The command line exits with 9 + class, 10 to 19.
 type Class uint8
 
 // Classes of problems. The zero value is none of them.
