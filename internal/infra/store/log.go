@@ -60,14 +60,14 @@ func (p *pendingLog) write(ctx context.Context, tx *sql.Tx) error {
 	if len(p.leaves) == 0 {
 		return nil
 	}
-	entries := make([]any, 0, 9*len(p.leaves))
+	entries := make([]any, 0, 10*len(p.leaves))
 	nodes := make([]any, 0, 4*len(p.leaves))
 	for _, l := range p.leaves {
 		r, err := p.edge(ctx, tx, l.org)
 		if err != nil {
 			return err
 		}
-		entries = append(entries, string(l.org), string(l.id), int64(r.Size()), l.at, l.bytes, l.salt[:], //nolint:gosec // a log has less than 2^63 entries
+		entries = append(entries, string(l.org), string(l.id), int64(r.Size()), l.at, l.bytes, l.hash[:], l.salt[:], //nolint:gosec // a log has less than 2^63 entries
 			orNull(l.address), orNull(l.agent), orNull(l.name))
 		nodes = p.grow(r, l, nodes)
 	}
@@ -92,13 +92,8 @@ func (p *pendingLog) write(ctx context.Context, tx *sql.Tx) error {
 
 func (p *pendingLog) grow(r *audit.Range, l *leaf, flat []any) []any {
 	p.nodes = r.Append(p.nodes[:0], l.hash)
-	for i := range p.nodes {
-		n := &p.nodes[i]
+	for _, n := range p.nodes { // n is a copy, so its hash outlives the reuse of p.nodes
 		flat = append(flat, string(l.org), int64(n.Level), int64(n.Index), n.Hash[:]) //nolint:gosec // as in write
-	}
-	// Hash[:] points into p.nodes, which is reused: copy what was just added.
-	for i := len(flat) - 1; i >= len(flat)-4*len(p.nodes); i -= 4 {
-		flat[i] = append([]byte(nil), flat[i].([]byte)...) //nolint:forcetypeassert,errcheck // put there four lines above
 	}
 	return flat
 }
@@ -153,8 +148,9 @@ func (s *Store) execMany(ctx context.Context, tx *sql.Tx, name string, flat []an
 	return err
 }
 
-// checkLogs compares every log's stored edge with its leaves and nodes, and rebuilds what differs from the leaves.
-// The comparison reads a few rows per organization, whatever the length of its log. tx sees all organizations.
+// checkLogs compares every log's stored edge with its leaf hashes and nodes, and rebuilds what differs from the
+// hashes. These are never recomputed from leaves: that would make an altered entry look like a true one. The
+// comparison reads a few rows per organization, whatever the length of its log. tx sees all organizations.
 func (s *Store) checkLogs(ctx context.Context, tx *sql.Tx) error {
 	q, err := s.queries.get("all.log_sizes")
 	if err != nil {
@@ -208,7 +204,7 @@ func (s *Store) checkLog(ctx context.Context, tx *sql.Tx, org uid.Org, size uint
 // rebuildPage is how many leaves are read at a time while a log is rebuilt.
 const rebuildPage = 2000
 
-// rebuildLog recomputes nodes and edge of a log from its leaves.
+// rebuildLog recomputes nodes and edge of a log from its leaf hashes.
 func (s *Store) rebuildLog(ctx context.Context, tx *sql.Tx, org uid.Org) error {
 	drop, err := s.queries.get("log.nodes_drop")
 	if err != nil {
@@ -222,12 +218,12 @@ func (s *Store) rebuildLog(ctx context.Context, tx *sql.Tx, org uid.Org) error {
 	for {
 		flat := make([]any, 0, 4*rebuildPage)
 		n := 0
-		err := s.eachLeaf(ctx, tx, org, r.Size(), rebuildPage, func(index uint64, b []byte) error {
+		err := s.eachLeaf(ctx, tx, org, r.Size(), rebuildPage, func(index uint64, h audit.Hash) error {
 			if index != r.Size() {
 				return fault.New(fault.Internal, fault.CodeLogCorrupt, "an entry of the audit log is missing").
 					Because(fmt.Errorf("organization %s, index %d", org, r.Size()))
 			}
-			flat = p.grow(r, &leaf{org: org, hash: audit.LeafHash(b)}, flat)
+			flat = p.grow(r, &leaf{org: org, hash: h}, flat)
 			n++
 			return nil
 		})
@@ -253,8 +249,8 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// eachLeaf reads leaves in order from an index on.
-func (s *Store) eachLeaf(ctx context.Context, tx queryer, org uid.Org, from uint64, limit int, f func(index uint64, leaf []byte) error) error {
+// eachLeaf reads leaf hashes in order from an index on.
+func (s *Store) eachLeaf(ctx context.Context, tx queryer, org uid.Org, from uint64, limit int, f func(index uint64, h audit.Hash) error) error {
 	q, err := s.queries.get("log.leaves")
 	if err != nil {
 		return err
@@ -270,14 +266,17 @@ func (s *Store) eachLeaf(ctx context.Context, tx queryer, org uid.Org, from uint
 		if err := rows.Scan(&index, &b); err != nil {
 			return readFault(err)
 		}
-		if err := f(uint64(index), b); err != nil { //nolint:gosec // as above
+		if len(b) != len(audit.Hash{}) {
+			return fault.New(fault.Internal, fault.CodeLogCorrupt, "a leaf hash of the audit log isn't one")
+		}
+		if err := f(uint64(index), audit.Hash(b)); err != nil { //nolint:gosec // as above
 			return err
 		}
 	}
 	return readFault(rows.Err())
 }
 
-// nodeSource serves the hashes that proofs and checks need: stored nodes from level 1 on, level 0 from the leaves.
+// nodeSource serves the hashes that proofs and checks need: stored nodes from level 1 on, level 0 beside the leaves.
 func (s *Store) nodeSource(tx queryer, org uid.Org) audit.NodeSource {
 	return func(ctx context.Context, ids []audit.NodeID) ([][]byte, error) {
 		pairs := make([][2]uint64, len(ids))
@@ -305,10 +304,6 @@ func (s *Store) nodeSource(tx queryer, org uid.Org) audit.NodeSource {
 			var b []byte
 			if err := rows.Scan(&level, &index, &b); err != nil {
 				return nil, readFault(err)
-			}
-			if level == 0 {
-				h := audit.LeafHash(b)
-				b = h[:]
 			}
 			if i, ok := place[audit.NodeID{Level: uint(level), Index: uint64(index)}]; ok { //nolint:gosec // as asked
 				out[i] = b

@@ -40,7 +40,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 	}{
 		{"all.idempotency_expire", micros(now.Add(-onceTTL))},
 		{"all.outbox_prune", micros(now.Add(-outboxKept))},
-		{"all.window_prune", micros(now.Add(-48 * time.Hour))},
+		{"all.window_prune", now.Add(-48 * time.Hour).Unix()},
 	} {
 		for {
 			var n int64

@@ -15,7 +15,3 @@ INSERT INTO outbox (org, type, subject, at, data) VALUES ($1, $2, $3, $4, $5)
 
 -- name: outbox.events
 SELECT seq, type, at, data FROM outbox WHERE org = $1 AND subject = $2 AND seq > $3 ORDER BY seq LIMIT $4
-
--- name: all.window_prune
--- all: windows belong to principals, not to organizations; idle ones go
-DELETE FROM window_counter WHERE key IN (SELECT key FROM window_counter WHERE day_at < $1 AND hour_at < $1 AND min_at < $1 LIMIT 500)

@@ -1,7 +1,7 @@
 -- name: all.audit_insert
 -- all: one batch holds entries of many organizations; each row carries its own
-INSERT INTO audit_entry (org, id, idx, at, leaf, salt, client_address, user_agent, actor_name)
-VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO audit_entry (org, id, idx, at, leaf, leaf_hash, salt, client_address, user_agent, actor_name)
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: all.log_node_insert
 -- all: as all.audit_insert
@@ -30,4 +30,21 @@ SELECT state FROM log_state WHERE org = $1
 DELETE FROM log_node WHERE org = $1
 
 -- name: log.leaves
-SELECT idx, leaf FROM audit_entry WHERE org = $1 AND idx >= $2 ORDER BY idx LIMIT $3
+SELECT idx, leaf_hash FROM audit_entry WHERE org = $1 AND idx >= $2 ORDER BY idx LIMIT $3
+
+-- name: log.entries
+SELECT idx, id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
+WHERE org = $1 AND idx >= $2 AND idx < $3 ORDER BY idx LIMIT $4
+
+-- name: log.newest
+SELECT idx, id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
+WHERE org = $1 AND idx < $2 ORDER BY idx DESC LIMIT $3
+
+-- name: log.pending
+-- Entries that have no place yet, in the order of writing; there are none on SQLite.
+SELECT -1, id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
+WHERE org = $1 AND idx IS NULL ORDER BY id LIMIT $2
+
+-- name: log.entry
+SELECT coalesce(idx, -1), id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
+WHERE org = $1 AND id = $2

@@ -1,14 +1,16 @@
 -- +goose Up
 
--- One row per audit entry. leaf is what the log proves; address, agent and name lie beside it as plain text and may be
--- erased (NULL). idx is the place in the organization's log; here it is known when the row is written.
+-- One row per audit entry. leaf is what the log proves, leaf_hash its RFC 6962 hash as it was when written: where a leaf was
+-- altered, the two tell which. Salt, address, agent and name are the personal data beside it; erasing sets all four to
+-- NULL. idx is the place in the organization's log; here it is known when the row is written.
 CREATE TABLE audit_entry (
     id             TEXT    NOT NULL,
     org            TEXT    NOT NULL,
     idx            INTEGER,
     at             INTEGER NOT NULL,
     leaf           BLOB    NOT NULL,
-    salt           BLOB    NOT NULL,
+    leaf_hash      BLOB    NOT NULL,
+    salt           BLOB,
     client_address TEXT,
     user_agent     TEXT,
     actor_name     TEXT
@@ -16,7 +18,7 @@ CREATE TABLE audit_entry (
 CREATE UNIQUE INDEX audit_entry_id ON audit_entry (id);
 CREATE UNIQUE INDEX audit_entry_idx ON audit_entry (org, idx);
 
--- Complete subtrees of level 1 and above; level 0 is computed from the leaves.
+-- Complete subtrees of level 1 and above; level 0 are the leaf hashes.
 CREATE TABLE log_node (
     org   TEXT    NOT NULL,
     level INTEGER NOT NULL,
@@ -57,16 +59,17 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_at ON idempotency (at);
 
--- Fixed windows: the start of each in microseconds and the calls in it. Keys are principals and addresses.
+-- Fixed windows: the start of each in Unix seconds and the calls in it. Keys are principals and addresses.
 CREATE TABLE window_counter (
-    key    TEXT    NOT NULL PRIMARY KEY,
-    min_at INTEGER NOT NULL,
-    min_n  INTEGER NOT NULL,
+    key     TEXT    NOT NULL PRIMARY KEY,
+    min_at  INTEGER NOT NULL,
+    min_n   INTEGER NOT NULL,
     hour_at INTEGER NOT NULL,
-    hour_n INTEGER NOT NULL,
-    day_at INTEGER NOT NULL,
-    day_n  INTEGER NOT NULL
+    hour_n  INTEGER NOT NULL,
+    day_at  INTEGER NOT NULL,
+    day_n   INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX window_counter_day ON window_counter (day_at);
 
 -- Checksums of the applied migration files.
 CREATE TABLE schema_file (

@@ -4,18 +4,18 @@ SELECT n.level, n.idx, n.hash FROM json_array_elements($2::json) AS want
 JOIN log_node n ON n.org = $1 AND n.level = (want ->> 0)::bigint AND n.idx = (want ->> 1)::bigint
 WHERE (want ->> 0)::bigint > 0
 UNION ALL
-SELECT 0, e.idx, e.leaf FROM json_array_elements($2::json) AS want
+SELECT 0, e.idx, e.leaf_hash FROM json_array_elements($2::json) AS want
 JOIN audit_entry e ON e.org = $1 AND e.idx = (want ->> 1)::bigint
 WHERE (want ->> 0)::bigint = 0
 
 -- name: audit.insert_pending
 -- Only PostgreSQL has entries without a place: there the sequencer gives it after the commit.
-INSERT INTO audit_entry (org, id, at, leaf, salt, client_address, user_agent, actor_name)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO audit_entry (org, id, at, leaf, leaf_hash, salt, client_address, user_agent, actor_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: all.audit_pending
 -- all: one sequencer serves every organization
-SELECT n, org, leaf FROM audit_entry WHERE idx IS NULL ORDER BY n LIMIT $1
+SELECT n, org, leaf_hash FROM audit_entry WHERE idx IS NULL ORDER BY n LIMIT $1
 
 -- name: all.audit_place
 -- all: as all.audit_pending; rows are named by the sequencer's own reading
@@ -30,7 +30,7 @@ placed AS (
     FROM (SELECT n, nextval('outbox_seq') AS seq FROM (SELECT n FROM next ORDER BY n) AS sorted) AS s
     WHERE o.n = s.n RETURNING o.org, o.subject
 )
-SELECT DISTINCT org, subject FROM placed
+SELECT org, subject, count(*) FROM placed GROUP BY org, subject
 
 -- name: all.sequencer_lock
 -- all: one sequencer in the whole installation; the lock ends with the transaction
@@ -43,3 +43,20 @@ SELECT pg_notify($1, $2)
 -- name: all.role
 -- all: says whether the role would pass row-level security by
 SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user
+
+-- name: all.log_pending
+-- all: a metric of the whole installation; counting stops at 100,000
+SELECT count(*), coalesce(min(at), 0) FROM (SELECT at FROM audit_entry WHERE idx IS NULL ORDER BY n LIMIT 100000) AS p
+
+-- name: all.audit_insert_pending
+-- all: one batch holds entries of many organizations; each row carries its own
+INSERT INTO audit_entry (org, id, at, leaf, leaf_hash, salt, client_address, user_agent, actor_name)
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- name: all.log_node_unnest
+-- all: as all.audit_insert_pending
+INSERT INTO log_node (org, level, idx, hash) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[])
+
+-- name: all.log_states
+-- all: as all.audit_pending
+SELECT org, state FROM log_state WHERE org = ANY($1::text[])

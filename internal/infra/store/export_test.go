@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/uid"
+)
+
+// Inject makes statements, BEGIN and COMMIT among them, fail with what f returns for their text.
+func Inject(cfg *Config, f func(statement string) error) { cfg.inject = f }
+
+// Unit runs a change on the bare Tx.
+func (s *Store) Unit(ctx context.Context, org uid.Org, ev audit.Event, f func(context.Context, *Tx) error) error {
+	return s.change(ctx, org, ev, f)
+}
+
+// UnitOfAll runs a change over all organizations.
+func (s *Store) UnitOfAll(ctx context.Context, ev audit.Event, f func(context.Context, *Tx) error) error {
+	return s.changeAll(ctx, ev, f)
+}
+
+// Note writes an outbox row: the smallest write there is.
+func (t *Tx) Note(ctx context.Context, subject string, data any) error {
+	return t.Emit(ctx, event.ScanProgress, subject, data)
+}
+
+// Run runs any statement of the unit's transaction.
+func (t *Tx) Run(ctx context.Context, text string, args ...any) error {
+	if err := t.guard(); err != nil {
+		return err
+	}
+	_, err := t.execText(ctx, text, args)
+	return err
+}
+
+// Named runs a named query for its error.
+func (t *Tx) Named(ctx context.Context, name string, args ...any) error {
+	_, err := t.exec(ctx, name, args...)
+	return err
+}
+
+// Within is within.
+func (t *Tx) Within(org uid.Org, f func() error) error { return t.within(org, f) }
+
+// Counts are the rows that must agree: entries, outbox rows, and the size and root of the log's state, recomputed from
+// its leaves and as stored.
+type Counts struct {
+	Entries, Outbox, Once  int64
+	Size                   uint64
+	StoredRoot, LeavesRoot audit.Hash
+	Nodes                  int64
+}
+
+// Count counts an organization's rows.
+func (s *Store) Count(ctx context.Context, org uid.Org) (c Counts, err error) {
+	err = s.db.read(ctx, only(org), false, func(ctx context.Context, v *View) error {
+		one := func(text string, dest any) error {
+			return v.sql.QueryRowContext(ctx, rebind(s.dialect, text), string(org)).Scan(dest)
+		}
+		var r audit.Range
+		if err := errors.Join(
+			one("SELECT count(*) FROM audit_entry WHERE org = $1", &c.Entries),
+			one("SELECT count(*) FROM outbox WHERE org = $1", &c.Outbox),
+			one("SELECT count(*) FROM idempotency WHERE org = $1", &c.Once),
+			one("SELECT count(*) FROM log_node WHERE org = $1", &c.Nodes),
+			s.loadEdge(ctx, v.sql, org, &r),
+		); err != nil {
+			return err
+		}
+		c.Size, c.StoredRoot = r.Size(), r.Root()
+		var fresh audit.Range
+		err := v.eachText(ctx, rebind(s.dialect, "SELECT leaf FROM audit_entry WHERE org = $1 AND idx IS NOT NULL ORDER BY idx"), []any{string(org)}, func(rows *sql.Rows) error {
+			var leaf []byte
+			if err := rows.Scan(&leaf); err != nil {
+				return err
+			}
+			fresh.Append(nil, audit.LeafHash(leaf))
+			return nil
+		})
+		c.LeavesRoot = fresh.Root()
+		return err
+	})
+	return c, err
+}
+
+// Alter runs a statement past every rule, as a tamperer would.
+func (s *Store) Alter(ctx context.Context, text string, args ...any) error {
+	tx, err := s.db.database().BeginTx(beginning(ctx, beginWrite, everyone()), nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if _, err := tx.ExecContext(ctx, rebind(s.dialect, text), args...); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Query describes a named query for the sweeps over all of them.
+type Query struct {
+	Name, Text, Reason string
+	Shared             bool
+}
+
+// Queries lists the dialect's queries.
+func (s *Store) Queries() []Query {
+	var list []Query
+	for _, n := range s.queries.names() {
+		q := s.queries.byName[n]
+		list = append(list, Query{Name: n, Text: q.text, Reason: q.reason, Shared: q.shared})
+	}
+	return list
+}
+
+// QueryNames lists the names of a dialect, which need no database.
+func QueryNames(d string) ([]string, error) {
+	q, err := loadQueries(dialect(d))
+	if err != nil {
+		return nil, err
+	}
+	return q.names(), nil
+}
+
+// Dialect is the database's name.
+func (s *Store) Dialect() string { return string(s.dialect) }
+
+// Waiting is the number of units that wait for the SQLite writer.
+func (s *Store) Waiting() int {
+	b, ok := s.db.(*sqliteStore)
+	if !ok {
+		return int(s.db.(*postgresStore).waiting.Load()) //nolint:forcetypeassert,errcheck // there are two
+	}
+	return len(b.writer.queue) + len(b.writer.bulk)
+}
+
+// AtTimes makes the counter take the callers' time instead of the server's.
+func (c *WindowCounter) AtTimes() *WindowCounter {
+	c.clock = func(now time.Time) int64 { return now.Unix() }
+	return c
+}
