@@ -27,6 +27,7 @@ type Actor struct {
 	Windows   Windows  // its rate limits
 	Role      Role     // of a user; empty for keys
 	Session   uid.Session
+	ByCookie  bool   // the session came in a cookie, which a browser sends unasked: writes need cross-origin protection
 	MustReset bool   // a user who must change the password first
 	Key       *Key   // the whole key where Kind is ActorKey; bounds what it may create
 	Plan      string // of the organization, for quotas
