@@ -7,6 +7,7 @@ package simulator
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,9 +80,9 @@ func StartWeakTarget(ctx context.Context, cfg WeakConfig) (*WeakTarget, error) {
 		}
 		switch name {
 		case WeakHTTP:
-			w.serveWeb(l, &http.Server{Handler: weakApp()})
+			w.serveWeb(l, weakApp(), nil)
 		case WeakHTTPS:
-			w.serveWeb(l, &http.Server{Handler: weakPortal(), TLSConfig: secure})
+			w.serveWeb(l, weakPortal(), secure)
 		default:
 			w.serveText(ctx, l, weakTalk(name))
 		}
@@ -106,13 +108,15 @@ func (w *WeakTarget) listen(ctx context.Context, cfg WeakConfig, name string) (n
 	return limit{l, make(chan struct{}, weakConns)}, nil
 }
 
-func (w *WeakTarget) serveWeb(l net.Listener, s *http.Server) {
-	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = weakTimeout, weakTimeout, weakTimeout, weakTimeout
-	s.MaxHeaderBytes = 16 << 10
-	s.ErrorLog = log.New(io.Discard, "", 0) // scanners break handshakes on purpose
+func (w *WeakTarget) serveWeb(l net.Listener, h http.Handler, secure *tls.Config) {
+	s := &http.Server{
+		Handler: h, TLSConfig: secure, MaxHeaderBytes: 16 << 10,
+		ReadHeaderTimeout: weakTimeout, ReadTimeout: weakTimeout, WriteTimeout: weakTimeout, IdleTimeout: weakTimeout,
+		ErrorLog: log.New(io.Discard, "", 0), // scanners break handshakes on purpose
+	}
 	w.web = append(w.web, s)
 	w.wg.Go(func() {
-		if s.TLSConfig != nil {
+		if secure != nil {
 			_ = s.ServeTLS(l, "", "") // ends with ErrServerClosed
 			return
 		}
@@ -170,14 +174,11 @@ func (w *WeakTarget) URL(service string) string {
 
 // PortList returns the open ports as an engine's port option takes them: "21001,21002".
 func (w *WeakTarget) PortList() string {
-	var out string
-	for i, name := range weakServices() {
-		if i > 0 {
-			out += ","
-		}
-		out += strconv.Itoa(int(w.addrs[name].Port()))
+	var out []string
+	for _, name := range weakServices() {
+		out = append(out, strconv.Itoa(int(w.addrs[name].Port())))
 	}
-	return out
+	return strings.Join(out, ",")
 }
 
 // limit is a listener that hands out a bounded number of connections at a time.

@@ -43,9 +43,9 @@ func TestWeakTargetRefusesAnythingButLoopback(t *testing.T) {
 
 func TestWeakTargetServesItsFlaws(t *testing.T) {
 	w := startWeak(t)
-	get := func(url string) (*http.Response, string) {
+	get := func(url string) (head http.Header, body string) {
 		t.Helper()
-		tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the certificate is a planted flaw
+		tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 		defer tr.CloseIdleConnections()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
@@ -56,14 +56,14 @@ func TestWeakTargetServesItsFlaws(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
+		all, err := io.ReadAll(resp.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return resp, string(body)
+		return resp.Header, string(all)
 	}
-	resp, _ := get(w.URL(WeakHTTP))
-	if got := resp.Header.Get("Server"); got != weakBanner {
+	head, _ := get(w.URL(WeakHTTP))
+	if got := head.Get("Server"); got != weakBanner {
 		t.Errorf("Server = %q", got)
 	}
 	if _, body := get(w.URL(WeakHTTP) + ".git/config"); !strings.Contains(body, "[core]") {
@@ -72,8 +72,8 @@ func TestWeakTargetServesItsFlaws(t *testing.T) {
 	if _, body := get(w.URL(WeakHTTP) + "search?q=<b>"); !strings.Contains(body, "<b>") {
 		t.Errorf("the query isn't reflected: %q", body)
 	}
-	if resp, _ = get(w.URL(WeakHTTPS)); resp.TLS == nil || resp.TLS.PeerCertificates[0].PublicKey == nil {
-		t.Error("no TLS at the portal")
+	if head, _ = get(w.URL(WeakHTTPS)); head.Get("Server") != weakNginx {
+		t.Errorf("the portal's Server = %q", head.Get("Server"))
 	}
 	for name, talk := range map[string]struct{ say, want string }{
 		WeakSSH: {"", "SSH-2.0-OpenSSH_7.2p2"}, WeakFTP: {"", "vsFTPd 2.3.4"}, WeakRedis: {"PING\r\n", "+PONG"},

@@ -65,13 +65,13 @@ func weakFTPReply(line string) string {
 
 func weakRedisReply(line string) string {
 	word, _, _ := strings.Cut(strings.ToUpper(line), " ")
-	switch {
-	case word == "PING":
+	switch word {
+	case "PING":
 		return "+PONG\r\n"
-	case word == "INFO":
+	case "INFO":
 		info := "# Server\r\nredis_version:2.8.4\r\nredis_mode:standalone\r\nos:Linux 3.13.0 x86_64\r\n"
 		return fmt.Sprintf("$%d\r\n%s\r\n", len(info), info)
-	case word == "QUIT" || word == "HOST:" || word == "POST":
+	case "QUIT", "HOST:", "POST":
 		return "" // as the real server does against cross-protocol requests
 	default:
 		return "-ERR unknown command\r\n"

@@ -50,7 +50,7 @@ func weakApp() http.Handler {
 		}
 		if r.Method == http.MethodTrace {
 			h.Set("Content-Type", "message/http")
-			_, _ = fmt.Fprintf(w, "%s %s HTTP/1.1\r\n", r.Method, r.URL.RequestURI())
+			_, _ = fmt.Fprintf(w, "%s %s HTTP/1.1\r\n", r.Method, r.URL.RequestURI()) //nolint:gosec // the planted echo
 			_ = r.Header.Write(w)
 			return
 		}
@@ -89,8 +89,10 @@ func weakPortal() http.Handler {
 
 func weakPage(w io.Writer, title, body string) {
 	title = html.EscapeString(title)
-	_, _ = io.WriteString(w, strings.Join([]string{"<!doctype html><html><head><title>", title, "</title></head><body><h1>",
-		title, "</h1>", body, "</body></html>\n"}, ""))
+	_, _ = io.WriteString(w, strings.Join([]string{
+		"<!doctype html><html><head><title>", title, "</title></head><body><h1>",
+		title, "</h1>", body, "</body></html>\n",
+	}, ""))
 }
 
 // weakTLS makes a certificate that is expired, self-signed, for another name, with RSA 1024 and SHA-1, and a

@@ -111,8 +111,14 @@ func TestHostileSpellingsSendNothingFromScanDialer(t *testing.T) {
 		}
 	}
 	for _, bad := range []struct{ network, address string }{
-		{"udp", "198.51.100.7:80"}, {"unix", "/run/docker.sock"}, {"tcp", "198.51.100.7:http"}, {"tcp", "198.51.100.7:0"},
-		{"tcp", "198.51.100.7:65536"}, {"tcp", "198.51.100.7:-1"}, {"tcp", "198.51.100.7"}, {"ip", "198.51.100.7:1"},
+		{"udp", "198.51.100.7:80"},
+		{"unix", "/run/docker.sock"},
+		{"tcp", "198.51.100.7:http"},
+		{"tcp", "198.51.100.7:0"},
+		{"tcp", "198.51.100.7:65536"},
+		{"tcp", "198.51.100.7:-1"},
+		{"tcp", "198.51.100.7"},
+		{"ip", "198.51.100.7:1"},
 	} {
 		if _, err := d.DialContext(t.Context(), bad.network, bad.address); fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%s %s: %v, want forbidden", bad.network, bad.address, err)
@@ -127,12 +133,19 @@ func TestHostileSpellingsSendNothingFromScanDialer(t *testing.T) {
 func TestNeverTargetsAreRefusedWithinAnyScope(t *testing.T) {
 	var attempts atomic.Int64
 	target, _ := asset.ParseTarget("shop.example.org", asset.TypeHost)
-	scope := asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleCIDR, Value: "0.0.0.0/0"}, {Kind: asset.RuleCIDR, Value: "::/0"},
-		{Kind: asset.RuleDomain, Value: "example.org"}}}
-	for _, a := range []string{"169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "100.100.100.200",
-		"fe80::1", "224.0.0.1", "0.0.0.0", "::", "255.255.255.255", "2002:a9fe:a9fe::1", "::169.254.169.254"} {
-		d := NewScanDialer(ScanConfig{Target: target, Scope: scope,
-			Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr(a)}})
+	scope := asset.Scope{Allow: []asset.Rule{
+		{Kind: asset.RuleCIDR, Value: "0.0.0.0/0"},
+		{Kind: asset.RuleCIDR, Value: "::/0"},
+		{Kind: asset.RuleDomain, Value: "example.org"},
+	}}
+	for _, a := range []string{
+		"169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "100.100.100.200",
+		"fe80::1", "224.0.0.1", "0.0.0.0", "::", "255.255.255.255", "2002:a9fe:a9fe::1", "::169.254.169.254",
+	} {
+		d := NewScanDialer(ScanConfig{
+			Target: target, Scope: scope,
+			Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr(a)},
+		})
 		d.connect = counted(&attempts)
 		if _, err := d.DialContext(t.Context(), "tcp", "shop.example.org:80"); fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%s: %v, want forbidden", a, err)
@@ -143,12 +156,12 @@ func TestNeverTargetsAreRefusedWithinAnyScope(t *testing.T) {
 	}
 }
 
-// sentinel listens at addr and counts the connections that reach it.
-func sentinel(t *testing.T, addr string) (netip.AddrPort, *atomic.Int64) {
+// sentinel listens on loopback and counts the connections that reach it.
+func sentinel(t *testing.T) (netip.AddrPort, *atomic.Int64) {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Skipf("no listener on %s here: %v", addr, err)
+		t.Fatal(err)
 	}
 	var n atomic.Int64
 	done := make(chan struct{})
@@ -171,17 +184,21 @@ func sentinel(t *testing.T, addr string) (netip.AddrPort, *atomic.Int64) {
 }
 
 func TestScanDialerReachesItsTargetAndNothingOfOurs(t *testing.T) {
-	own, ownHits := sentinel(t, "127.0.0.1:0")
-	want, hits := sentinel(t, "127.0.0.1:0")
+	own, ownHits := sentinel(t)
+	want, hits := sentinel(t)
 	target, _ := asset.ParseTarget("127.0.0.0/24", asset.TypeNetwork)
-	for _, listener := range []netip.AddrPort{own, netip.AddrPortFrom(netip.IPv4Unspecified(), own.Port()),
-		netip.AddrPortFrom(netip.IPv6Unspecified(), own.Port())} {
+	for _, listener := range []netip.AddrPort{
+		own, netip.AddrPortFrom(netip.IPv4Unspecified(), own.Port()),
+		netip.AddrPortFrom(netip.IPv6Unspecified(), own.Port()),
+	} {
 		excluded, err := Listeners([]netip.AddrPort{listener})
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := NewScanDialer(ScanConfig{Target: target, Excluded: excluded,
-			Scope: asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleCIDR, Value: "127.0.0.0/8"}}}})
+		d := NewScanDialer(ScanConfig{
+			Target: target, Excluded: excluded,
+			Scope: asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleCIDR, Value: "127.0.0.0/8"}}},
+		})
 		if _, err := d.DialContext(t.Context(), "tcp", own.String()); fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("own listener %v: %v, want forbidden", listener, err)
 		}
@@ -203,8 +220,10 @@ func TestScanDialerReachesItsTargetAndNothingOfOurs(t *testing.T) {
 func TestURLRuleSpeaksForItsOwnPort(t *testing.T) {
 	var attempts atomic.Int64
 	target, _ := asset.ParseTarget("http://shop.example.org:8080/app", asset.TypeURL)
-	d := NewScanDialer(ScanConfig{Target: target, Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.7")},
-		Scope: asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleURL, Value: "http://shop.example.org:8080/app"}}}})
+	d := NewScanDialer(ScanConfig{
+		Target: target, Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.7")},
+		Scope: asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleURL, Value: "http://shop.example.org:8080/app"}}},
+	})
 	d.connect = counted(&attempts)
 	if _, err := d.DialContext(t.Context(), "tcp", "shop.example.org:8080"); fault.KindOf(err) == fault.Forbidden {
 		t.Errorf("the target's own port: %v", err)
@@ -218,7 +237,7 @@ func TestURLRuleSpeaksForItsOwnPort(t *testing.T) {
 }
 
 func TestConnectRefusesAnotherAddressThanTheCheckedOne(t *testing.T) {
-	at, hits := sentinel(t, "127.0.0.1:0")
+	at, hits := sentinel(t)
 	// A mapped spelling reaches the kernel as another family; the control hook compares the unmapped form.
 	conn, err := connect(t.Context(), at, time.Second)
 	if err != nil {
@@ -275,7 +294,7 @@ func rebinder(t *testing.T, answers ...string) *net.Resolver {
 }
 
 func TestRebindingNeverReachesTheSentinel(t *testing.T) {
-	forbidden, hits := sentinel(t, "127.0.0.1:0")
+	forbidden, hits := sentinel(t)
 	resolver := rebinder(t, "127.0.0.2", "127.0.0.1") // the first answer is allowed, the second isn't
 	const rounds = 1000
 	t.Run("transport", func(t *testing.T) {
@@ -288,11 +307,13 @@ func TestRebindingNeverReachesTheSentinel(t *testing.T) {
 				allowed.Add(1)
 				return nil, errors.New("the allowed address has no listener")
 			})
-		g := guard{cfg: TransportConfig{Lookup: resolver, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}},
+		g := guard{
+			cfg: TransportConfig{Lookup: resolver, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}},
 			connect: func(context.Context, netip.AddrPort, time.Duration) (net.Conn, error) {
 				allowed.Add(1)
 				return nil, errors.New("the allowed address has no listener")
-			}}
+			},
+		}
 		address := netip.AddrPortFrom(forbidden.Addr(), forbidden.Port())
 		var refusals int
 		for range rounds {
@@ -319,8 +340,10 @@ func TestRebindingNeverReachesTheSentinel(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		d := NewScanDialer(ScanConfig{Target: target, Addrs: addrs, Timeout: time.Second,
-			Scope: asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleCIDR, Value: "127.0.0.0/8"}}}})
+		d := NewScanDialer(ScanConfig{
+			Target: target, Addrs: addrs, Timeout: time.Second,
+			Scope: asset.Scope{Allow: []asset.Rule{{Kind: asset.RuleCIDR, Value: "127.0.0.0/8"}}},
+		})
 		for range rounds {
 			if conn, err := d.DialContext(t.Context(), "tcp", "rebind.example.org:"+portOf(forbidden)); err == nil {
 				_ = conn.Close()

@@ -141,9 +141,9 @@ func TestResolveIsBoundedAndClassifiesFailures(t *testing.T) {
 	if got, err = NewResolver(nil).Resolve(t.Context(), network); err != nil || got != nil {
 		t.Errorf("Resolve of a network = %v, %v", got, err)
 	}
-	repo, _ := asset.ParseTarget("repo", asset.TypeRepository)
-	if _, err = NewResolver(nil).Resolve(t.Context(), repo); fault.KindOf(err) != fault.Unsupported {
-		t.Errorf("Resolve of a repository: %v, want unsupported", err)
+	image, _ := asset.ParseTarget("registry.example.org/shop:1", asset.TypeImage)
+	if _, err = NewResolver(nil).Resolve(t.Context(), image); fault.KindOf(err) != fault.Unsupported {
+		t.Errorf("Resolve of an image: %v, want unsupported", err)
 	}
 	if _, err = NewResolver(&listed{err: errors.New("SERVFAIL")}).Resolve(t.Context(), name); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("a failing resolver: %v, want unavailable", err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/scan/finding"
 )
 
@@ -25,8 +26,8 @@ type hostCover struct {
 
 func newCover() *cover {
 	c := &cover{hosts: map[string]*hostCover{}, rules: map[string][]string{}}
-	for _, r := range rules() {
-		c.rules[r.check] = append(c.rules[r.check], r.ID())
+	for _, r := range rule.All() {
+		c.rules[r.Check] = append(c.rules[r.Check], r.ID)
 	}
 	return c
 }
@@ -61,7 +62,7 @@ func (c *cover) coverage() finding.Coverage {
 				out.Places = append(out.Places, finding.Place{Host: name, Ports: ranges(closed), Rules: []string{"sentinel:*"}})
 			}
 			for _, port := range open {
-				h.done(port, slices.Repeat([]string{checkPorts}, h.open[port]))
+				h.done(port, slices.Repeat([]string{rule.CheckPorts}, h.open[port]))
 			}
 		}
 		for _, port := range slices.Sorted(maps.Keys(h.checks)) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
 // candidate is a path that may lie open, and the kind of content that proves it. Quick ones are asked at every depth.
@@ -21,37 +23,37 @@ type candidate struct {
 // candidates are the paths that are asked for, most telling first. Several paths of one kind make one finding.
 func candidates() []candidate {
 	return []candidate{
-		{"/.git/config", kindGit, true},
-		{"/.git/HEAD", kindGit, true},
-		{"/.env", kindEnv, true},
-		{"/.env.local", kindEnv, false},
-		{"/.env.production", kindEnv, false},
-		{"/.svn/entries", kindSVN, false},
-		{"/server-status", kindStatus, true},
-		{"/phpinfo.php", kindPHPInfo, true},
-		{"/info.php", kindPHPInfo, false},
-		{"/id_rsa", kindKey, true},
-		{"/.ssh/id_rsa", kindKey, false},
-		{"/server.key", kindKey, false},
-		{"/privatekey.pem", kindKey, false},
-		{"/.htpasswd", kindHtpasswd, true},
-		{"/dump.sql", kindSQL, true},
-		{"/backup.sql", kindSQL, false},
-		{"/database.sql", kindSQL, false},
-		{"/db.sql", kindSQL, false},
-		{"/backup.zip", kindArchive, true},
-		{"/backup.tar.gz", kindArchive, false},
-		{"/www.zip", kindArchive, false},
-		{"/site.tar.gz", kindArchive, false},
-		{"/wp-config.php.bak", kindConfig, true},
-		{"/wp-config.php~", kindConfig, false},
-		{"/config.php.bak", kindConfig, false},
-		{"/.DS_Store", kindDSStore, true},
-		{"/.aws/credentials", kindCloud, false},
-		{"/.docker/config.json", kindRegistry, false},
-		{"/.npmrc", kindNpm, false},
-		{"/actuator/env", kindActuator, false},
-		{"/debug/pprof/", kindPprof, false},
+		{"/.git/config", rule.KindGit, true},
+		{"/.git/HEAD", rule.KindGit, true},
+		{"/.env", rule.KindEnv, true},
+		{"/.env.local", rule.KindEnv, false},
+		{"/.env.production", rule.KindEnv, false},
+		{"/.svn/entries", rule.KindSVN, false},
+		{"/server-status", rule.KindStatus, true},
+		{"/phpinfo.php", rule.KindPHPInfo, true},
+		{"/info.php", rule.KindPHPInfo, false},
+		{"/id_rsa", rule.KindKey, true},
+		{"/.ssh/id_rsa", rule.KindKey, false},
+		{"/server.key", rule.KindKey, false},
+		{"/privatekey.pem", rule.KindKey, false},
+		{"/.htpasswd", rule.KindHtpasswd, true},
+		{"/dump.sql", rule.KindSQL, true},
+		{"/backup.sql", rule.KindSQL, false},
+		{"/database.sql", rule.KindSQL, false},
+		{"/db.sql", rule.KindSQL, false},
+		{"/backup.zip", rule.KindArchive, true},
+		{"/backup.tar.gz", rule.KindArchive, false},
+		{"/www.zip", rule.KindArchive, false},
+		{"/site.tar.gz", rule.KindArchive, false},
+		{"/wp-config.php.bak", rule.KindConfig, true},
+		{"/wp-config.php~", rule.KindConfig, false},
+		{"/config.php.bak", rule.KindConfig, false},
+		{"/.DS_Store", rule.KindDSStore, true},
+		{"/.aws/credentials", rule.KindCloud, false},
+		{"/.docker/config.json", rule.KindRegistry, false},
+		{"/.npmrc", rule.KindNpm, false},
+		{"/actuator/env", rule.KindActuator, false},
+		{"/debug/pprof/", rule.KindPprof, false},
 	}
 }
 
@@ -95,9 +97,9 @@ func (r *run) probeFiles(ctx context.Context, s *site) filesRecord {
 		}
 	}
 	if complete {
-		rec.Checked = append(rec.Checked, checkFiles)
+		rec.Checked = append(rec.Checked, rule.CheckFiles)
 		if r.depth.thorough {
-			rec.Checked = append(rec.Checked, checkMoreFiles)
+			rec.Checked = append(rec.Checked, rule.CheckMoreFiles)
 		}
 	}
 	return rec

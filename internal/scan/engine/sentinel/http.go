@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
 // Bounds of the HTTP probes.
@@ -138,9 +140,11 @@ func (s *site) exchange(name, method string, at *url.URL, a answered, proof stri
 
 // keptHeaders are the answer's headers that some check reads.
 func keptHeaders() []string {
-	return []string{"Access-Control-Allow-Credentials", "Access-Control-Allow-Origin", "Allow", "Content-Security-Policy",
+	return []string{
+		"Access-Control-Allow-Credentials", "Access-Control-Allow-Origin", "Allow", "Content-Security-Policy",
 		"Content-Type", "Location", "Public", "Referrer-Policy", "Server", "Set-Cookie", "Strict-Transport-Security",
-		"X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Content-Type-Options", "X-Frame-Options", "X-Generator", "X-Powered-By"}
+		"X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Content-Type-Options", "X-Frame-Options", "X-Generator", "X-Powered-By",
+	}
 }
 
 // maskCookie keeps a cookie's name and attributes.
@@ -170,19 +174,19 @@ func (r *run) probeHTTP(ctx context.Context, s *site) siteRecord {
 	if !ok {
 		return rec
 	}
-	rec.Checked = append(rec.Checked, checkHeaders)
+	rec.Checked = append(rec.Checked, rule.CheckHeaders)
 	if !r.depth.thorough {
 		return rec
 	}
 	if a, ok := s.send(ctx, http.MethodGet, s.base, map[string]string{"Origin": probeOrigin}, false); ok {
 		rec.Exchanges = append(rec.Exchanges, s.exchange("cors", http.MethodGet, s.base, a, ""))
-		rec.Checked = append(rec.Checked, checkCORS)
+		rec.Checked = append(rec.Checked, rule.CheckCORS)
 	}
 	if s.methods(ctx, &rec) {
-		rec.Checked = append(rec.Checked, checkMethods)
+		rec.Checked = append(rec.Checked, rule.CheckMethods)
 	}
 	if s.listings(ctx, &rec, page) {
-		rec.Checked = append(rec.Checked, checkListing)
+		rec.Checked = append(rec.Checked, rule.CheckListing)
 	}
 	return rec
 }
@@ -272,8 +276,10 @@ func folders(page []byte, base *url.URL) []string {
 // listing returns the words by which Apache, nginx, IIS, Python and others title a listing, "" where there are none.
 func listing(body []byte) string {
 	text := string(body)
-	for _, mark := range []string{"<title>Index of /", "<h1>Index of /", "<title>Directory listing for /", "[To Parent Directory]",
-		"<title>Directory: /", "<h1>Directory listing for /"} {
+	for _, mark := range []string{
+		"<title>Index of /", "<h1>Index of /", "<title>Directory listing for /", "[To Parent Directory]",
+		"<title>Directory: /", "<h1>Directory listing for /",
+	} {
 		if strings.Contains(text, mark) && strings.Contains(text, "href=") {
 			return strings.Trim(mark, "<>")
 		}

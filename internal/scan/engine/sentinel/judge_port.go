@@ -9,6 +9,7 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
 // host takes one address whose ports were tried.
@@ -19,7 +20,7 @@ func (j *judge) host(rec hostRecord) {
 	}
 	h := j.cover.of(at.Host)
 	h.addrs++
-	if slices.Contains(rec.Checked, checkPorts) {
+	if slices.Contains(rec.Checked, rule.CheckPorts) {
 		h.complete++
 	}
 	if h.tried == nil {
@@ -52,7 +53,7 @@ func (j *judge) port(rec portRecord) {
 	j.saw(asset.KindService, net.JoinHostPort(at.Host, strconv.Itoa(at.Port))+"/tcp", map[string]any{
 		"service": s.Name, "product": s.Product, "version": s.Version, "tls": strconv.FormatBool(s.TLS),
 	})
-	if !slices.Contains(rec.Checked, checkService) {
+	if !slices.Contains(rec.Checked, rule.CheckService) {
 		return
 	}
 	title := fmt.Sprintf("Open TCP port %d", at.Port)

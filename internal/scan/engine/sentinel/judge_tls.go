@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/scan/finding"
 )
 
@@ -36,10 +37,10 @@ func (j *judge) tls(rec tlsRecord) {
 			j.add("tls-old-protocol", at, detail{discern: v, evidence: accepted})
 		}
 	}
-	if done(checkVersions) && !slices.Contains(rec.Versions, "TLS 1.3") {
+	if done(rule.CheckVersions) && !slices.Contains(rec.Versions, "TLS 1.3") {
 		j.add("tls-no-tls13", at, detail{evidence: accepted})
 	}
-	if done(checkKEX) && rec.KEX == "" {
+	if done(rule.CheckKEX) && rec.KEX == "" {
 		j.add("tls-no-pq-kex", at, detail{evidence: accepted})
 	}
 	j.suites(rec, at)
@@ -162,8 +163,10 @@ func weakKey(c *x509.Certificate) string {
 }
 
 func weakSignature(a x509.SignatureAlgorithm) bool {
-	return slices.Contains([]x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1,
-		x509.ECDSAWithSHA1}, a)
+	return slices.Contains([]x509.SignatureAlgorithm{
+		x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1,
+		x509.ECDSAWithSHA1,
+	}, a)
 }
 
 func (j *judge) sawCertificate(c *x509.Certificate) {

@@ -192,6 +192,6 @@ func (j *judge) filesOf(rec filesRecord) {
 		done[kind] = true // several paths of one kind are one leak
 		d := at
 		d.URL = clip(base.ResolveReference(&url.URL{Path: printable(f.Path, 128)}).String(), maxText)
-		j.add(r.id, d, detail{evidence: d.URL + "\n" + f.Proof})
+		j.add(strings.TrimPrefix(r.ID, prefix), d, detail{evidence: d.URL + "\n" + f.Proof})
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/word/fault"
 )
@@ -46,11 +48,14 @@ func (sentinel) Parse(raw io.Reader, req engine.Request, yield func(engine.Item)
 	return j.cover.coverage(), nil
 }
 
+// prefix of every rule's id.
+const prefix = "sentinel:"
+
 // judge gathers what the records of one run amount to.
 type judge struct {
 	req     engine.Request
-	book    book
-	files   map[string]rule // by kind
+	book    map[string]rule.Rule // by id without prefix
+	files   map[string]rule.Rule // by kind
 	found   map[string]finding.Observation
 	assets  map[string]asset.Observation
 	cover   *cover
@@ -58,11 +63,15 @@ type judge struct {
 }
 
 func newJudge(req engine.Request) *judge {
-	j := &judge{req: req, book: newBook(), files: map[string]rule{}, found: map[string]finding.Observation{},
-		assets: map[string]asset.Observation{}, cover: newCover()}
-	for _, r := range j.book {
-		if r.kind != "" {
-			j.files[r.kind] = r
+	j := &judge{
+		req: req, book: map[string]rule.Rule{}, files: map[string]rule.Rule{}, found: map[string]finding.Observation{},
+		assets: map[string]asset.Observation{}, cover: newCover(),
+	}
+	for _, r := range rule.All() {
+		id := strings.TrimPrefix(r.ID, prefix)
+		j.book[id] = r
+		if r.Kind != "" {
+			j.files[r.Kind] = r
 		}
 	}
 	return j
@@ -152,9 +161,9 @@ type detail struct {
 func (j *judge) add(id string, at finding.Location, d detail) {
 	r := j.book[id]
 	o := finding.Observation{
-		Rule: r.ID(), Discern: printable(d.discern, 128), Title: r.title, Description: r.about, Severity: r.severity,
-		Confidence: cmp.Or(d.confidence, finding.Certain), Category: r.category, CWE: slices.Clone(r.cwe), Location: at,
-		Evidence: printable(d.evidence, finding.MaxEvidence), Remediation: r.remedy, References: slices.Clone(r.refs),
+		Rule: r.ID, Discern: printable(d.discern, 128), Title: r.Title, Description: r.About, Severity: r.Severity,
+		Confidence: cmp.Or(d.confidence, finding.Certain), Category: r.Category, CWE: slices.Clone(r.CWE), Location: at,
+		Evidence: printable(d.evidence, finding.MaxEvidence), Remediation: r.Remedy, References: slices.Clone(r.Refs),
 	}
 	if o.Discern != "" {
 		o.Title += ": " + o.Discern

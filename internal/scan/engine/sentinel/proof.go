@@ -3,31 +3,15 @@ package sentinel
 import (
 	"bytes"
 	"strings"
-)
 
-// Kinds of file content that can be proved.
-const (
-	kindGit      = "git"
-	kindEnv      = "env"
-	kindSVN      = "svn"
-	kindStatus   = "server-status"
-	kindPHPInfo  = "phpinfo"
-	kindKey      = "private-key"
-	kindHtpasswd = "htpasswd"
-	kindSQL      = "sql-dump"
-	kindArchive  = "archive"
-	kindConfig   = "config-backup"
-	kindDSStore  = "ds-store"
-	kindCloud    = "cloud-credentials"
-	kindRegistry = "registry-credentials"
-	kindNpm      = "npm-token"
-	kindActuator = "actuator"
-	kindPprof    = "pprof"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
 func kinds() []string {
-	return []string{kindGit, kindEnv, kindSVN, kindStatus, kindPHPInfo, kindKey, kindHtpasswd, kindSQL, kindArchive, kindConfig,
-		kindDSStore, kindCloud, kindRegistry, kindNpm, kindActuator, kindPprof}
+	return []string{
+		rule.KindGit, rule.KindEnv, rule.KindSVN, rule.KindStatus, rule.KindPHPInfo, rule.KindKey, rule.KindHtpasswd, rule.KindSQL, rule.KindArchive, rule.KindConfig,
+		rule.KindDSStore, rule.KindCloud, rule.KindRegistry, rule.KindNpm, rule.KindActuator, rule.KindPprof,
+	}
 }
 
 // prove returns what in a file's beginning shows that it is of the kind, with every value masked, or "" where nothing
@@ -36,15 +20,15 @@ func prove(kind string, body []byte) string {
 	text := string(body)
 	page := strings.HasPrefix(strings.TrimSpace(text), "<")
 	switch kind {
-	case kindArchive:
+	case rule.KindArchive:
 		return magic(body, "PK\x03\x04", "a ZIP archive", "PK\x05\x06", "a ZIP archive", "\x1f\x8b\x08", "a gzip archive")
-	case kindDSStore:
+	case rule.KindDSStore:
 		return magic(body, "\x00\x00\x00\x01Bud1", "a folder index of macOS")
-	case kindStatus:
+	case rule.KindStatus:
 		return within(text, "Apache Server Status for", "Server uptime:")
-	case kindPHPInfo:
+	case rule.KindPHPInfo:
 		return within(text, "PHP Version", "phpinfo()")
-	case kindPprof:
+	case rule.KindPprof:
 		return within(text, "/debug/pprof/", "profiles")
 	}
 	if page {
@@ -56,43 +40,43 @@ func prove(kind string, body []byte) string {
 // proveText covers the kinds that are plain text.
 func proveText(kind, text string) string {
 	switch kind {
-	case kindGit:
+	case rule.KindGit:
 		if ref, ok := strings.CutPrefix(firstLine(text), "ref: refs/"); ok {
 			return "ref: refs/" + printable(ref, 80)
 		}
 		return assignments(text, "[core]", nil)
-	case kindEnv:
+	case rule.KindEnv:
 		return assignments(text, "", envName)
-	case kindSVN:
+	case rule.KindSVN:
 		if v := firstLine(text); len(v) <= 2 && v >= "4" && v <= "99" && strings.Count(text, "\n") > 0 {
 			return "working copy format " + printable(v, 2)
 		}
-	case kindKey:
+	case rule.KindKey:
 		if line := firstLine(text); strings.HasPrefix(line, "-----BEGIN ") && strings.HasSuffix(line, "PRIVATE KEY-----") {
 			return printable(line, 80) + " [masked]"
 		}
-	case kindHtpasswd:
+	case rule.KindHtpasswd:
 		user, hash, ok := strings.Cut(firstLine(text), ":")
 		for _, scheme := range []string{"$apr1$", "$2y$", "$2a$", "$2b$", "{SHA}", "$5$", "$6$"} {
 			if ok && user != "" && strings.HasPrefix(hash, scheme) {
 				return printable(user, 32) + ":" + scheme + "[masked]"
 			}
 		}
-	case kindSQL:
+	case rule.KindSQL:
 		return dump(text)
-	case kindConfig:
+	case rule.KindConfig:
 		if strings.Contains(text, "<?php") || strings.Contains(text, "define(") {
 			return defines(text)
 		}
-	case kindCloud:
+	case rule.KindCloud:
 		return assignments(text, "[", func(n string) bool { return strings.HasPrefix(n, "aws_") })
-	case kindRegistry:
+	case rule.KindRegistry:
 		return within(text, `"auths"`, `"auth"`)
-	case kindNpm:
+	case rule.KindNpm:
 		if strings.Contains(text, ":_authToken=") || strings.HasPrefix(text, "_auth=") {
 			return "an _authToken [masked]"
 		}
-	case kindActuator:
+	case rule.KindActuator:
 		return within(text, `"propertySources"`, `"properties"`)
 	}
 	return ""

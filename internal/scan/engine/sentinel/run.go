@@ -8,6 +8,7 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -93,7 +94,7 @@ func (r *run) all(ctx context.Context, hosts []*host) engine.Verdict {
 	for _, h := range hosts {
 		rec := h.record(list)
 		if r.wants(probePorts) && rec.Alive && h.left == 0 && h.fails == 0 && !h.flooded && len(h.spared) <= maxSpared && ctx.Err() == nil {
-			rec.Checked = []string{checkPorts}
+			rec.Checked = []string{rule.CheckPorts}
 		}
 		r.out.write(record{Host: &rec})
 		t.add(h)
@@ -137,9 +138,9 @@ func (r *run) endpoint(ctx context.Context, at netip.AddrPort) bool {
 	}
 	port := portRecord{Addr: at.Addr().String(), Port: int(at.Port()), Service: s}
 	if r.wants(probePorts) {
-		port.Checked = []string{checkService}
+		port.Checked = []string{rule.CheckService}
 		if r.depth.thorough {
-			port.Checked = append(port.Checked, checkQuestions)
+			port.Checked = append(port.Checked, rule.CheckQuestions)
 		}
 	}
 	r.out.write(record{Port: &port})

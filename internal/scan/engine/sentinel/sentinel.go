@@ -5,7 +5,7 @@
 // It never logs in, never writes to a target, never tries a flaw out, and connects only through the scan's dialer.
 // What it saw is written as JSON lines (record.go); Parse judges them later, so that a mended judgement can be applied
 // to a stored run. Which other engines run beside it is package scan's business. Start with run.go, then parse.go; the
-// rules with their severities are in the rules files and in docs/reference/sentinel.md.
+// rules with their severities are in package rule and in docs/reference/sentinel.md.
 package sentinel
 
 import (
@@ -63,8 +63,10 @@ func (sentinel) Manifest() engine.Manifest {
 				Help:    "Which probes report. Ports are always connected to, because the other probes work on open ones.",
 			},
 		},
-		Config: []engine.ConfigField{engine.ConfigRateLimit, engine.ConfigMaxParallelism, engine.ConfigUserAgent,
-			engine.ConfigHeaders},
+		Config: []engine.ConfigField{
+			engine.ConfigRateLimit, engine.ConfigMaxParallelism, engine.ConfigUserAgent,
+			engine.ConfigHeaders,
+		},
 		Limits:        engine.Limits{MaxOutput: 64 << 20, MaxFindings: maxFindings, CancelGrace: 2 * time.Second},
 		ParserVersion: recordVersion,
 		Licence:       "Part of Assay.",

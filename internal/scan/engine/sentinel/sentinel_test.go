@@ -74,7 +74,7 @@ type outcome struct {
 	dials    int64
 }
 
-func order(t testing.TB, target string, options map[string]string) engine.Request {
+func order(t *testing.T, target string, options map[string]string) engine.Request {
 	t.Helper()
 	parsed, err := asset.ParseTarget(target, "")
 	if err != nil {
@@ -97,7 +97,7 @@ func order(t testing.TB, target string, options map[string]string) engine.Reques
 	return req
 }
 
-func scan(t testing.TB, ctx context.Context, req engine.Request, limit int) outcome { //nolint:revive // t first reads as a helper
+func scan(ctx context.Context, t *testing.T, req engine.Request, limit int) outcome {
 	t.Helper()
 	var out outcome
 	var dial direct
@@ -121,7 +121,7 @@ func scan(t testing.TB, ctx context.Context, req engine.Request, limit int) outc
 	return out
 }
 
-func parse(t testing.TB, raw string, req engine.Request) (found []finding.Observation, assets []asset.Observation, cov finding.Coverage) {
+func parse(t *testing.T, raw string, req engine.Request) (found []finding.Observation, assets []asset.Observation, cov finding.Coverage) {
 	t.Helper()
 	cov, err := New().Parse(strings.NewReader(raw), req, func(i engine.Item) error {
 		if (i.Finding == nil) == (i.Asset == nil) {
@@ -158,7 +158,7 @@ func expectation() map[string][2]string {
 	}
 }
 
-func weakTarget(t testing.TB) *simulator.WeakTarget {
+func weakTarget(t *testing.T) *simulator.WeakTarget {
 	t.Helper()
 	w, err := simulator.StartWeakTarget(t.Context(), simulator.WeakConfig{Rand: rand.Reader})
 	if err != nil {
@@ -171,7 +171,7 @@ func weakTarget(t testing.TB) *simulator.WeakTarget {
 func TestEveryPlantedFlawIsFoundOnce(t *testing.T) {
 	w := weakTarget(t)
 	req := order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote(w.PortList())})
-	got := scan(t, t.Context(), req, 0)
+	got := scan(t.Context(), t, req, 0)
 	if got.verdict.Outcome != engine.Complete {
 		t.Errorf("outcome %s %q, want complete", got.verdict.Outcome, got.verdict.Reasons)
 	}
@@ -219,16 +219,20 @@ func TestEveryPlantedFlawIsFoundOnce(t *testing.T) {
 }
 
 // hardened is a site with nothing to say: TLS 1.3 with post-quantum key exchange, a sound certificate, every header.
-func hardened(t testing.TB) netip.AddrPort {
+func hardened(t *testing.T) netip.AddrPort {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"}, IsCA: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "safe.example.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 3, 0), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	authority := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"}, IsCA: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "safe.example.test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 3, 0), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +265,7 @@ func hardened(t testing.TB) netip.AddrPort {
 func TestHardenedServerHasNoneOfTheFlaws(t *testing.T) {
 	at := hardened(t)
 	for _, target := range []string{"127.0.0.1", "https://" + at.String() + "/"} {
-		got := scan(t, t.Context(), order(t, target, map[string]string{"ports": strconv.Quote(strconv.Itoa(int(at.Port())))}), 0)
+		got := scan(t.Context(), t, order(t, target, map[string]string{"ports": strconv.Quote(strconv.Itoa(int(at.Port())))}), 0)
 		if got.verdict.Outcome != engine.Complete {
 			t.Errorf("outcome %s %q, want complete", got.verdict.Outcome, got.verdict.Reasons)
 		}
@@ -287,7 +291,7 @@ func TestServerThatSaysYesToEverythingYieldsNoFiles(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(body + r.Header.Get("X-Nothing")))
 		}))
-		got := scan(t, t.Context(), order(t, s.URL+"/", nil), 0)
+		got := scan(t.Context(), t, order(t, s.URL+"/", nil), 0)
 		s.Close()
 		for _, o := range got.findings {
 			if strings.HasPrefix(o.Rule, "sentinel:file-") {
@@ -304,7 +308,7 @@ func TestNothingReachableIsNotClean(t *testing.T) {
 	}
 	at := l.Addr().String()
 	_ = l.Close()
-	got := scan(t, t.Context(), order(t, "http://"+at+"/", nil), 0)
+	got := scan(t.Context(), t, order(t, "http://"+at+"/", nil), 0)
 	if got.verdict.Outcome != engine.NothingReachable || len(got.findings) != 0 {
 		t.Errorf("outcome %s with %d findings, want nothing_reachable without", got.verdict.Outcome, len(got.findings))
 	}
@@ -316,7 +320,7 @@ func TestExcludedListenersAreNeverTouched(t *testing.T) {
 	for _, name := range []string{simulator.WeakHTTP, simulator.WeakHTTPS, simulator.WeakRedis, simulator.WeakSSH, simulator.WeakFTP} {
 		req.Excluded = append(req.Excluded, w.Addr(name))
 	}
-	got := scan(t, t.Context(), req, 0)
+	got := scan(t.Context(), t, req, 0)
 	if got.dials != 0 || len(got.findings) != 0 || len(got.verdict.Reasons) == 0 {
 		t.Errorf("%d connections and %d findings, reasons %q; want none and a reason", got.dials, len(got.findings), got.verdict.Reasons)
 	}
@@ -331,7 +335,7 @@ func TestCancelEndsTheRunAsPartial(t *testing.T) {
 	w := weakTarget(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got := scan(t, ctx, order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote(w.PortList())}), 0)
+	got := scan(ctx, t, order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote(w.PortList())}), 0)
 	if got.verdict.Outcome != engine.Partial {
 		t.Errorf("outcome %s, want partial", got.verdict.Outcome)
 	}
@@ -342,7 +346,7 @@ func TestCancelEndsTheRunAsPartial(t *testing.T) {
 
 func TestTruncatedOutputIsPartialAndClosesNothingUnseen(t *testing.T) {
 	w := weakTarget(t)
-	got := scan(t, t.Context(), order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote(w.PortList())}), 900)
+	got := scan(t.Context(), t, order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote(w.PortList())}), 900)
 	if got.verdict.Outcome != engine.Partial {
 		t.Errorf("outcome %s, want partial", got.verdict.Outcome)
 	}
@@ -365,7 +369,7 @@ func TestOwnHeadersAreSentButNeverKept(t *testing.T) {
 	defer s.Close()
 	req := order(t, s.URL+"/", nil)
 	req.Config.Headers = []engine.Header{{Name: "Authorization", Value: secret.New(value)}}
-	got := scan(t, t.Context(), req, 0)
+	got := scan(t.Context(), t, req, 0)
 	if seen.Load() == 0 || strings.Contains(got.raw, "fake-token") {
 		t.Errorf("header seen %d times; raw output holds its value: %v", seen.Load(), strings.Contains(got.raw, "fake-token"))
 	}
@@ -375,7 +379,7 @@ func TestNetworkIsScannedAddressByAddress(t *testing.T) {
 	w := weakTarget(t)
 	port := int(w.Addr(simulator.WeakSSH).Port())
 	req := order(t, "127.0.0.0/24", map[string]string{"ports": strconv.Quote(strconv.Itoa(port) + ",1"), "depth": `"quick"`})
-	got := scan(t, t.Context(), req, 0)
+	got := scan(t.Context(), t, req, 0)
 	if got.verdict.Outcome != engine.Complete {
 		t.Errorf("outcome %s %q, want complete", got.verdict.Outcome, got.verdict.Reasons)
 	}

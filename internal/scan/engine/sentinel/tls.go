@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
 // maxChain bounds how many certificates of a chain are kept, and their size.
@@ -40,7 +41,7 @@ func (r *run) handshake(ctx context.Context, at netip.AddrPort, cfg *tls.Config)
 	var state tls.ConnectionState
 	var agreed bool
 	cfg.ServerName = r.req.Target.Host()
-	cfg.InsecureSkipVerify = true //nolint:gosec // a scanner must get to see certificates that don't verify
+	cfg.InsecureSkipVerify = true // a scanner must get to see certificates that don't verify
 	cfg.VerifyConnection = func(s tls.ConnectionState) error {
 		// Kept here, because a server that wants a client certificate breaks off later.
 		state, agreed = s, true
@@ -119,7 +120,7 @@ func (r *run) probeTLS(ctx context.Context, at netip.AddrPort) tlsRecord {
 		rec.Versions = append(rec.Versions, tls.VersionName(v))
 	}
 	if heard && len(versions) > 0 {
-		rec.Checked = append(rec.Checked, checkVersions)
+		rec.Checked = append(rec.Checked, rule.CheckVersions)
 	}
 	for i, c := range state.PeerCertificates {
 		if i < maxChain && len(c.Raw) <= maxCert {
@@ -128,14 +129,14 @@ func (r *run) probeTLS(ctx context.Context, at netip.AddrPort) tlsRecord {
 	}
 	if len(rec.Chain) > 0 {
 		rec.Trust = trust(state.PeerCertificates, r)
-		rec.Checked = append(rec.Checked, checkCertificate)
+		rec.Checked = append(rec.Checked, rule.CheckCertificate)
 	}
 	if kex, ok := r.tlsQuantum(ctx, at, versions); ok && heard {
-		rec.KEX, rec.Checked = kex, append(rec.Checked, checkKEX)
+		rec.KEX, rec.Checked = kex, append(rec.Checked, rule.CheckKEX)
 	}
 	if r.depth.thorough && len(versions) > 0 {
 		if suites, ok := r.tlsSuites(ctx, at, versions); ok && heard {
-			rec.Suites, rec.Checked = suites, append(rec.Checked, checkSuites)
+			rec.Suites, rec.Checked = suites, append(rec.Checked, rule.CheckSuites)
 		}
 	}
 	return rec
@@ -183,7 +184,7 @@ func (r *run) tlsSuites(ctx context.Context, at netip.AddrPort, versions []uint1
 	}
 	offer := weakSuites()
 	for len(offer) > 0 {
-		s, how := r.handshake(ctx, at, &tls.Config{ //nolint:gosec // weak suites are what is asked about
+		s, how := r.handshake(ctx, at, &tls.Config{
 			MinVersion: versions[0], MaxVersion: tls.VersionTLS12, CipherSuites: offer,
 		})
 		i := slices.Index(offer, s.CipherSuite)
