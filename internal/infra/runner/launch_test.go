@@ -56,7 +56,7 @@ func newFixture(t *testing.T) fixture {
 
 func (f fixture) script(t *testing.T, name, body string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(f.bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil { //nolint:gosec // a script must be executable
+	if err := os.WriteFile(filepath.Join(f.bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -116,8 +116,10 @@ func TestEnvironmentIsOnlyTheAllowList(t *testing.T) {
 	}
 	got := strings.Split(strings.TrimSpace(out.String()), "\n")
 	slices.Sort(got)
-	want := []string{"ASSAY_RUN=" + f.mark + ":" + testScan + ":1", "HOME=" + f.work, "LANG=C.UTF-8", "NMAP_X=1",
-		"PATH=" + f.bin + ":/usr/bin:/bin", "TMPDIR=" + f.work, "TZ=UTC"}
+	want := []string{
+		"ASSAY_RUN=" + f.mark + ":" + testScan + ":1", "HOME=" + f.work, "LANG=C.UTF-8", "NMAP_X=1",
+		"PATH=" + f.bin + ":/usr/bin:/bin", "TMPDIR=" + f.work, "TZ=UTC",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -341,7 +343,7 @@ func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
 	f := newFixture(t)
 	// One child in the group, one daemon that left it: the parent-death signal reaches neither.
 	f.script(t, "family", `sh -c 'echo pid $$; exec sleep 1000' & setsid sh -c 'echo pid $$; exec sleep 1000' & echo pid $$; wait`)
-	server := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
+	server := exec.CommandContext(t.Context(), os.Args[0])
 	server.Env = []string{"ASSAY_TEST_SERVER=" + f.bin, "ASSAY_TEST_SCRATCH=" + t.TempDir(), "ASSAY_TEST_MARK=" + f.mark}
 	stdout, err := server.StdoutPipe()
 	if err != nil {

@@ -31,8 +31,10 @@ func TestPortsAreCanonical(t *testing.T) {
 }
 
 func TestPortsRefuseWhatEnginesReadDifferently(t *testing.T) {
-	for _, in := range []string{"", ",", "80,", "0", "65536", "-", "1-", "-80", "80-22", " 80", "80 ", "080", "+80", "1e3", "http", "T:80", "*",
-		"80;id", "1-2-3", "٨٠", strings.Repeat("1,", 100) + "1", strings.Repeat("9", 2000)} {
+	for _, in := range []string{
+		"", ",", "80,", "0", "65536", "-", "1-", "-80", "80-22", " 80", "80 ", "080", "+80", "1e3", "http", "T:80", "*",
+		"80;id", "1-2-3", "٨٠", strings.Repeat("1,", 100) + "1", strings.Repeat("9", 2000),
+	} {
 		if got, err := ParsePorts("ports", in); err == nil {
 			t.Errorf("ParsePorts(%q) = %q, want a fault", in, got)
 		}

@@ -86,21 +86,31 @@ func (m Manifest) ConfigSchema() map[string]any {
 func (f ConfigField) schema() map[string]any {
 	switch f {
 	case ConfigRateLimit:
-		return map[string]any{"type": "integer", "minimum": 1, "maximum": MaxRateLimit,
-			"description": "Most requests or packets a second."}
+		return map[string]any{
+			"type": "integer", "minimum": 1, "maximum": MaxRateLimit,
+			"description": "Most requests or packets a second.",
+		}
 	case ConfigMaxParallelism:
-		return map[string]any{"type": "integer", "minimum": 1, "maximum": MaxParallelism,
-			"description": "Most probes or connections under way at a time."}
+		return map[string]any{
+			"type": "integer", "minimum": 1, "maximum": MaxParallelism,
+			"description": "Most probes or connections under way at a time.",
+		}
 	case ConfigUserAgent:
-		return map[string]any{"type": "string", "minLength": 1, "maxLength": MaxUserAgent,
-			"description": "User-Agent of HTTP requests."}
+		return map[string]any{
+			"type": "string", "minLength": 1, "maxLength": MaxUserAgent,
+			"description": "User-Agent of HTTP requests.",
+		}
 	case ConfigHeaders:
-		return map[string]any{"type": "object", "maxProperties": MaxHeaders, "writeOnly": true,
+		return map[string]any{
+			"type": "object", "maxProperties": MaxHeaders, "writeOnly": true,
 			"additionalProperties": map[string]any{"type": "string", "maxLength": MaxHeaderValue},
-			"description":          "Further request headers by name. Values are sealed at rest and never read back."}
+			"description":          "Further request headers by name. Values are sealed at rest and never read back.",
+		}
 	case ConfigAuthentication:
-		return map[string]any{"type": "object", "writeOnly": true,
-			"description": "How the engine signs in at the target. Sealed at rest and never read back."}
+		return map[string]any{
+			"type": "object", "writeOnly": true,
+			"description": "How the engine signs in at the target. Sealed at rest and never read back.",
+		}
 	}
 	return map[string]any{}
 }

@@ -13,7 +13,7 @@ import (
 	"assay.dev/assay/internal/scan/engine"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of docs/engines.md anew") //nolint:gochecknoglobals // a test flag
+var update = flag.Bool("update", false, "write the generated parts of docs/engines.md anew")
 
 const reference = "../../../../docs/engines.md"
 
@@ -36,7 +36,7 @@ func TestReferenceFollowsTheManifests(t *testing.T) {
 		got = before + begin + describe(t, m) + end + after
 	}
 	if *update {
-		if err := os.WriteFile(reference, []byte(got), 0o644); err != nil { //nolint:gosec // documentation is for everyone
+		if err := os.WriteFile(reference, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

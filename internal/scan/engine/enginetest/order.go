@@ -165,7 +165,7 @@ func checkFlood(t *testing.T, e engine.Engine) {
 
 func checkSecrets(t *testing.T, e engine.Engine, samples [][]byte) {
 	t.Helper()
-	const canary = "CANARY-3f9a" //nolint:gosec // not a credential
+	const canary = "CANARY-3f9a"
 	m := e.Manifest()
 	req := order(t, m)
 	if slices.Contains(m.Config, engine.ConfigHeaders) {

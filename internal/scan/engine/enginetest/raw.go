@@ -52,7 +52,8 @@ func parse(t *testing.T, e engine.Engine, req engine.Request, doc []byte, what s
 	within(t, what, func() {
 		cover, err := e.Parse(bytes.NewReader(doc), req, func(i engine.Item) error {
 			checkItem(t, e.Manifest().ID, i)
-			b, err := json.Marshal(i)
+			var item any = i
+			b, err := json.Marshal(item)
 			out = append(out, string(b))
 			return err
 		})
@@ -139,7 +140,7 @@ func checkAsset(t *testing.T, o asset.Observation) {
 // damaged returns a copy with some bytes overwritten, the same ones for the same n.
 func damaged(sample []byte, n int) []byte {
 	out := bytes.Clone(sample)
-	state := uint32(n + 1) //nolint:gosec // small
+	state := uint32(n + 1)
 	for range 1 + len(out)/200 {
 		if len(out) == 0 {
 			break

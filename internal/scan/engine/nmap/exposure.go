@@ -30,16 +30,22 @@ const (
 // enough (no authentication by design), medium where it invites guessing or hands out passwords in clear.
 func exposureOf(service string) (exposure, bool) {
 	inClear := func(title, what string) exposure {
-		return exposure{title, what + " sends names, passwords and content in clear, so anyone on the way can read and change them.",
-			finding.Medium, cweCleartext, "Switch it off, or replace it with one that encrypts (SSH, SFTP, TLS)."}
+		return exposure{
+			title, what + " sends names, passwords and content in clear, so anyone on the way can read and change them.",
+			finding.Medium, cweCleartext, "Switch it off, or replace it with one that encrypts (SSH, SFTP, TLS).",
+		}
 	}
 	unguarded := func(title, what string, severity finding.Severity) exposure {
-		return exposure{title, what, severity, cweNoAuth,
-			"Bind it to a private address, require authentication and TLS, and let a firewall admit only those who need it."}
+		return exposure{
+			title, what, severity, cweNoAuth,
+			"Bind it to a private address, require authentication and TLS, and let a firewall admit only those who need it.",
+		}
 	}
 	reach := func(title, what string, severity finding.Severity) exposure {
-		return exposure{title, what, severity, cweExposed,
-			"Admit only those who need it, by a firewall or a VPN, and keep it patched."}
+		return exposure{
+			title, what, severity, cweExposed,
+			"Admit only those who need it, by a firewall or a VPN, and keep it patched.",
+		}
 	}
 	switch service {
 	case "telnet":

@@ -32,5 +32,5 @@ func TestParseStaysSmall(t *testing.T) {
 	if most > before.HeapAlloc+bound {
 		t.Errorf("held %d MB while reading %d MB", (most-before.HeapAlloc)>>20, size>>20)
 	}
-	t.Logf("%d items, at most %d KiB held", items, (int64(most)-int64(before.HeapAlloc))>>10) //nolint:gosec // heap sizes fit
+	t.Logf("%d items, at most %d KiB held", items, (int64(most)-int64(before.HeapAlloc))>>10)
 }

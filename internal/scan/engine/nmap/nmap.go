@@ -59,19 +59,31 @@ func options() []engine.Option {
 
 func portOptions() []engine.Option {
 	return []engine.Option{
-		{Name: "ports", Type: engine.TypePorts, Excludes: []string{"topPorts"},
-			Help: "Ports to look at, such as \"22,80,8000-8100\". Without it: the most common ones, see topPorts."},
-		{Name: "topPorts", Type: engine.TypeInt, Min: 1, Max: 65535, Default: int64(1000),
-			Help: "How many of the most common ports to look at, where ports isn't given."},
-		{Name: "scanType", Type: engine.TypeEnum, Enum: []string{"connect", "syn", "udp"}, Default: "connect",
+		{
+			Name: "ports", Type: engine.TypePorts, Excludes: []string{"topPorts"},
+			Help: "Ports to look at, such as \"22,80,8000-8100\". Without it: the most common ones, see topPorts.",
+		},
+		{
+			Name: "topPorts", Type: engine.TypeInt, Min: 1, Max: 65535, Default: int64(1000),
+			Help: "How many of the most common ports to look at, where ports isn't given.",
+		},
+		{
+			Name: "scanType", Type: engine.TypeEnum, Enum: []string{"connect", "syn", "udp"}, Default: "connect",
 			ValueNeeds: map[string]string{"syn": engine.NetRaw, "udp": engine.NetRaw},
-			Help:       "How ports are probed: by full TCP connections, half-open TCP (syn) or UDP."},
-		{Name: "skipDiscovery", Type: engine.TypeBool,
-			Help: "Treat every address as up instead of looking for hosts first. Without it: true for single hosts, false for networks."},
-		{Name: "discoveryPorts", Type: engine.TypePorts, Default: discoveryPorts(),
-			Help: "TCP ports by which hosts are looked for: one that accepts or refuses a connection is up."},
-		{Name: "excludeTargets", Type: engine.TypeTargets, Max: 100,
-			Help: "Addresses and networks within the target to leave out."},
+			Help:       "How ports are probed: by full TCP connections, half-open TCP (syn) or UDP.",
+		},
+		{
+			Name: "skipDiscovery", Type: engine.TypeBool,
+			Help: "Treat every address as up instead of looking for hosts first. Without it: true for single hosts, false for networks.",
+		},
+		{
+			Name: "discoveryPorts", Type: engine.TypePorts, Default: discoveryPorts(),
+			Help: "TCP ports by which hosts are looked for: one that accepts or refuses a connection is up.",
+		},
+		{
+			Name: "excludeTargets", Type: engine.TypeTargets, Max: 100,
+			Help: "Addresses and networks within the target to leave out.",
+		},
 	}
 }
 
@@ -81,37 +93,63 @@ func discoveryPorts() engine.Ports {
 
 func paceOptions() []engine.Option {
 	return []engine.Option{
-		{Name: "timing", Type: engine.TypeEnum, Enum: []string{"T0", "T1", "T2", "T3", "T4"}, Default: "T4",
-			Help: "Pace, from T0 (one probe in five minutes) over T3 (Nmap's own normal) to T4 (for reliable networks)."},
-		{Name: "maxRetries", Type: engine.TypeInt, Min: 0, Max: 10, Default: int64(2),
-			Help: "How often a port probe without an answer is sent again."},
-		{Name: "minRate", Type: engine.TypeInt, Min: 1, Max: engine.MaxRateLimit, NotAbove: "maxRate",
-			Help: "Fewest packets a second. Loses accuracy where the network can't keep up."},
-		{Name: "maxRate", Type: engine.TypeInt, Min: 1, Max: engine.MaxRateLimit,
-			Help: "Most packets a second. The lower of this and config.rateLimit holds."},
-		{Name: "hostTimeout", Type: engine.TypeInt, Min: 10, Max: 86_400, Default: int64(900),
-			Help: "Seconds after which a host is given up. Nothing is reported of such a host and the outcome is partial."},
-		{Name: "maxParallelism", Type: engine.TypeInt, Min: 1, Max: engine.MaxParallelism,
-			Help: "Most probes under way at a time. The lower of this and config.maxParallelism holds."},
+		{
+			Name: "timing", Type: engine.TypeEnum, Enum: []string{"T0", "T1", "T2", "T3", "T4"}, Default: "T4",
+			Help: "Pace, from T0 (one probe in five minutes) over T3 (Nmap's own normal) to T4 (for reliable networks).",
+		},
+		{
+			Name: "maxRetries", Type: engine.TypeInt, Min: 0, Max: 10, Default: int64(2),
+			Help: "How often a port probe without an answer is sent again.",
+		},
+		{
+			Name: "minRate", Type: engine.TypeInt, Min: 1, Max: engine.MaxRateLimit, NotAbove: "maxRate",
+			Help: "Fewest packets a second. Loses accuracy where the network can't keep up.",
+		},
+		{
+			Name: "maxRate", Type: engine.TypeInt, Min: 1, Max: engine.MaxRateLimit,
+			Help: "Most packets a second. The lower of this and config.rateLimit holds.",
+		},
+		{
+			Name: "hostTimeout", Type: engine.TypeInt, Min: 10, Max: 86_400, Default: int64(900),
+			Help: "Seconds after which a host is given up. Nothing is reported of such a host and the outcome is partial.",
+		},
+		{
+			Name: "maxParallelism", Type: engine.TypeInt, Min: 1, Max: engine.MaxParallelism,
+			Help: "Most probes under way at a time. The lower of this and config.maxParallelism holds.",
+		},
 	}
 }
 
 func depthOptions() []engine.Option {
 	return []engine.Option{
-		{Name: "serviceDetection", Type: engine.TypeBool, Default: true,
-			Help: "Ask open ports what they are. Without it services are guesses by port number, which Assay doesn't report."},
-		{Name: "versionIntensity", Type: engine.TypeInt, Min: 0, Max: 9, Default: int64(5),
-			Help: "How many probes service detection tries: 2 is quick, 9 is all. Silent ports make high values slow."},
-		{Name: "allPorts", Type: engine.TypeBool, Default: false,
-			Help: "Let service detection also talk to ports 9100–9107, where some printers print what they get."},
-		{Name: "osDetection", Type: engine.TypeBool, Default: false, Needs: engine.NetRaw,
-			Help: "Guess the operating system by its network behaviour."},
-		{Name: "traceroute", Type: engine.TypeBool, Default: false, Needs: engine.NetRaw,
-			Help: "Find the path to each host; kept in the raw output."},
-		{Name: "scriptSet", Type: engine.TypeEnumSet, Enum: setNames(), Max: int64(len(setNames())), Default: []string{},
-			Help: "Sets of Nmap scripts to run on what is found. None exploits, guesses passwords or asks third parties."},
-		{Name: "scriptTimeout", Type: engine.TypeInt, Min: 5, Max: 3600, Default: int64(60),
-			Help: "Seconds after which a script is stopped."},
+		{
+			Name: "serviceDetection", Type: engine.TypeBool, Default: true,
+			Help: "Ask open ports what they are. Without it services are guesses by port number, which Assay doesn't report.",
+		},
+		{
+			Name: "versionIntensity", Type: engine.TypeInt, Min: 0, Max: 9, Default: int64(5),
+			Help: "How many probes service detection tries: 2 is quick, 9 is all. Silent ports make high values slow.",
+		},
+		{
+			Name: "allPorts", Type: engine.TypeBool, Default: false,
+			Help: "Let service detection also talk to ports 9100–9107, where some printers print what they get.",
+		},
+		{
+			Name: "osDetection", Type: engine.TypeBool, Default: false, Needs: engine.NetRaw,
+			Help: "Guess the operating system by its network behaviour.",
+		},
+		{
+			Name: "traceroute", Type: engine.TypeBool, Default: false, Needs: engine.NetRaw,
+			Help: "Find the path to each host; kept in the raw output.",
+		},
+		{
+			Name: "scriptSet", Type: engine.TypeEnumSet, Enum: setNames(), Max: int64(len(setNames())), Default: []string{},
+			Help: "Sets of Nmap scripts to run on what is found. None exploits, guesses passwords or asks third parties.",
+		},
+		{
+			Name: "scriptTimeout", Type: engine.TypeInt, Min: 5, Max: 3600, Default: int64(60),
+			Help: "Seconds after which a script is stopped.",
+		},
 	}
 }
 

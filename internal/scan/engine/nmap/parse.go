@@ -228,8 +228,10 @@ func serviceAsset(at finding.Location, p *port) asset.Observation {
 		System   string   `json:"operatingSystem,omitempty"`
 		Tunnel   string   `json:"tunnel,omitempty"`
 		CPE      []string `json:"cpe,omitempty"`
-	}{at.Host, at.Port, at.Protocol, label(known.name, 64), label(known.product, 128), label(known.version, 128),
-		label(known.extra, 255), label(known.ostype, 64), label(known.tunnel, 16), labels(known.cpe, maxValue)})
+	}{
+		at.Host, at.Port, at.Protocol, label(known.name, 64), label(known.product, 128), label(known.version, 128),
+		label(known.extra, 255), label(known.ostype, 64), label(known.tunnel, 16), labels(known.cpe, maxValue),
+	})
 }
 
 func observed(kind asset.Kind, name string, attributes any) asset.Observation {

@@ -19,22 +19,22 @@ import (
 	"assay.dev/assay/internal/scan/finding"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a test flag
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // request is an order for the targets, with the options given as JSON.
-func request(t testing.TB, target, options string) engine.Request {
-	t.Helper()
+func request(tb testing.TB, target, options string) engine.Request {
+	tb.Helper()
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(options), &raw); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o, err := engine.ParseOptions(manifest(), raw, engine.Capabilities{engine.NetRaw})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	at, err := asset.ParseTarget(target, "")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return engine.Request{Scan: "s", Target: at, Options: o}
 }
@@ -46,8 +46,8 @@ type result struct {
 	Coverage finding.Coverage
 }
 
-func parse(t testing.TB, raw []byte, req engine.Request) result {
-	t.Helper()
+func parse(tb testing.TB, raw []byte, req engine.Request) result {
+	tb.Helper()
 	var out result
 	cover, err := New().Parse(bytes.NewReader(raw), req, func(i engine.Item) error {
 		if i.Finding != nil {
@@ -58,7 +58,7 @@ func parse(t testing.TB, raw []byte, req engine.Request) result {
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	out.Coverage = cover
 	return out
@@ -80,7 +80,8 @@ func TestGolden(t *testing.T) {
 			if strings.Contains(dir, "ipv6") {
 				target = "::1"
 			}
-			b, err := json.MarshalIndent(parse(t, raw, request(t, target, `{"scriptSet":["tls","web","remote","windows","data"]}`)), "", "  ")
+			var got any = parse(t, raw, request(t, target, `{"scriptSet":["tls","web","remote","windows","data"]}`))
+			b, err := json.MarshalIndent(got, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,10 +148,15 @@ func TestCoverageFollowsWhatWasLookedAt(t *testing.T) {
 		port int
 		want bool
 	}{
-		{rulePort, 9399, true}, {rulePort, 9305, true}, {rulePort, 9999, false},
-		{ruleService, 9399, true}, {ruleService, 8081, true},
+		{rulePort, 9399, true},
+		{rulePort, 9305, true},
+		{rulePort, 9999, false},
+		{ruleService, 9399, true},
+		{ruleService, 8081, true},
 		{ruleService, 9305, false}, // open, but it never said what it is
-		{"nmap:http-git", 8081, true}, {"nmap:http-git", 9305, false}, {"nmap:ssl-cert", 8443, false},
+		{"nmap:http-git", 8081, true},
+		{"nmap:http-git", 9305, false},
+		{"nmap:ssl-cert", 8443, false},
 	} {
 		if got := c.Covers(x.rule, at(x.port)); got != x.want {
 			t.Errorf("%s at %d covered: %v, want %v", x.rule, x.port, got, x.want)

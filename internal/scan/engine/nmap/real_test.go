@@ -252,5 +252,5 @@ func TestScriptSetsAreHarmless(t *testing.T) {
 }
 
 func mustPort(port int) netip.AddrPort {
-	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)) //nolint:gosec // a port
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -81,8 +82,9 @@ func (r *runner) launch(ctx context.Context, o order) error {
 		return err
 	}
 	if !one.finished && !exit.Canceled || one.failed {
-		r.env.Log.WarnContext(ctx, "nmap ended early", "scan", r.req.Scan, "exit_code", exit.Code, "signaled", exit.Signaled,
-			"nmap_error", label(one.message, 300), "stderr", label(stderr.String(), 300))
+		r.env.Log.WarnContext(ctx, "nmap ended early", slog.String("scan", r.req.Scan), slog.Int("exit_code", exit.Code),
+			slog.Bool("signaled", exit.Signaled), slog.String("nmap_error", label(one.message, 300)),
+			slog.String("stderr", label(stderr.String(), 300)))
 	}
 	one.canceled = exit.Canceled
 	one.rights = strings.Contains(stderr.String(), "requires root privileges")

@@ -137,9 +137,11 @@ func TestArgumentsAreBuiltFromValues(t *testing.T) {
 	for _, c := range []struct{ target, options, want string }{
 		{"127.0.0.1", `{}`, "-n -oX - --no-stylesheet --noninteractive --stats-every 2s -v -sT --unprivileged -Pn -T4 --max-retries 2 --host-timeout 900s --top-ports 1000 -sV --version-intensity 5 -- 127.0.0.1"},
 		{"::1", `{"ports":"443,80","serviceDetection":false,"timing":"T2"}`, "-n -oX - --no-stylesheet --noninteractive --stats-every 2s -v -6 -sT --unprivileged -Pn -T2 --max-retries 2 --host-timeout 900s -p 80,443 -- ::1"},
-		{"192.0.2.0/28", `{"scanType":"syn","discoveryPorts":"22,80","minRate":5,"maxRate":50,"maxParallelism":9,"osDetection":true,"traceroute":true,"allPorts":true,"excludeTargets":["192.0.2.1"],"scriptSet":["windows"]}`,
+		{
+			"192.0.2.0/28", `{"scanType":"syn","discoveryPorts":"22,80","minRate":5,"maxRate":50,"maxParallelism":9,"osDetection":true,"traceroute":true,"allPorts":true,"excludeTargets":["192.0.2.1"],"scriptSet":["windows"]}`,
 			"-n -oX - --no-stylesheet --noninteractive --stats-every 2s -v -sS --privileged -PS22,80 -T4 --max-retries 2 --host-timeout 900s --min-rate 5 --max-rate 50 --max-parallelism 9 --top-ports 1000 -sV --version-intensity 5 --allports -O --osscan-limit --traceroute " +
-				"--script smb-double-pulsar-backdoor,smb-protocols,smb-security-mode,smb-vuln-ms17-010,smb2-security-mode --script-timeout 60s --exclude 192.0.2.1 -- 192.0.2.0/28"},
+				"--script smb-double-pulsar-backdoor,smb-protocols,smb-security-mode,smb-vuln-ms17-010,smb2-security-mode --script-timeout 60s --exclude 192.0.2.1 -- 192.0.2.0/28",
+		},
 		{"192.0.2.0/28", `{"skipDiscovery":true,"scanType":"udp","topPorts":5,"serviceDetection":false}`, "-n -oX - --no-stylesheet --noninteractive --stats-every 2s -v -sU --privileged -Pn -T4 --max-retries 2 --host-timeout 900s --top-ports 5 -- 192.0.2.0/28"},
 	} {
 		s := &stage{raws: []string{fixture(t, "ports")}}

@@ -66,44 +66,82 @@ func (p phrase) remark(s node) remark {
 func saying() []phrase {
 	const auth = "Require authentication and TLS, and let a firewall admit only those who need it."
 	return []phrase{
-		{"ftp-anon", "Anonymous FTP login allowed", "FTP admits anonymous users", "Anyone can sign in and see, perhaps change, the files.",
-			finding.Medium, finding.CategoryConfig, 306, "Switch anonymous login off unless the files are meant for everyone."},
-		{"redis-info", "Version:", "Redis answers without a password", "Anyone who reaches it can read and change its data, and often run code.",
-			finding.High, finding.CategoryConfig, 306, auth},
-		{"memcached-info", "Process ID", "Memcached answers without a password", "Anyone who reaches it can read and change what is cached.",
-			finding.High, finding.CategoryConfig, 306, auth},
-		{"mongodb-databases", "totalSize", "MongoDB lists its databases to strangers", "Anyone who reaches it can list the databases, and most likely read them.",
-			finding.High, finding.CategoryConfig, 306, auth},
-		{"couchdb-stats", "NOT enabled ('admin party')", "CouchDB runs without authentication", "Everyone who reaches it is its administrator.",
-			finding.High, finding.CategoryConfig, 306, auth},
-		{"cassandra-info", "Cluster name:", "Cassandra answers without a password", "Anyone who reaches it can use the database.",
-			finding.High, finding.CategoryConfig, 306, auth},
-		{"x11-access", "X server access is granted", "The X server admits strangers", "Anyone sees the screen and the keys that are pressed.",
-			finding.High, finding.CategoryConfig, 306, "Require authentication, and forward X over SSH only."},
-		{"vnc-info", "None (1)", "VNC asks for no password", "Anyone who connects controls the desktop.",
-			finding.High, finding.CategoryConfig, 306, "Set a password and reach it over a VPN or SSH only."},
-		{"rsync-list-modules", "\n", "rsync lists its modules to strangers", "The names of shares are shown to anyone; their content may be too.",
-			finding.Low, finding.CategoryDisclosure, 200, "Set `list = no` and authentication for each module."},
-		{"nfs-showmount", "/", "NFS lists its exports to strangers", "What is shared, and with whom, is shown to anyone.",
-			finding.Low, finding.CategoryDisclosure, 200, "Admit only the clients of the shares, by a firewall."},
-		{"ajp-methods", "Potentially risky methods", "Risky methods are offered over AJP", "Whoever reaches the connector may change content through it.",
-			finding.Low, finding.CategoryConfig, 650, "Admit only the web server in front."},
-		{"telnet-encryption", "does not support encryption", "Telnet runs without encryption", "Names, passwords and content travel in clear.",
-			finding.Medium, finding.CategoryConfig, 319, "Replace Telnet with SSH."},
-		{"sshv1", "Server supports SSHv1", "SSH protocol 1 is accepted", "Its encryption has been broken for decades.",
-			finding.High, finding.CategoryCrypto, 327, "Allow protocol 2 only."},
-		{"sslv2", "SSLv2 supported", "SSL 2.0 is accepted", "Its encryption is broken, and it weakens newer versions under the same key (DROWN).",
-			finding.High, finding.CategoryTLS, 327, "Allow TLS 1.2 and 1.3 only."},
-		{"smb-protocols", "NT LM 0.12 (SMBv1)", "SMB version 1 is accepted", "SMBv1 has no protection against change on the way, and worms use its flaws.",
-			finding.Medium, finding.CategoryConfig, 327, "Switch SMBv1 off."},
-		{"smb-security-mode", "message_signing: disabled", "SMB messages need not be signed", "Whoever is on the way can pass sign-ins on to other machines (relay).",
-			finding.Medium, finding.CategoryConfig, 345, "Require message signing."},
-		{"smb2-security-mode", "Message signing enabled but not required", "SMB messages need not be signed", "Whoever is on the way can pass sign-ins on to other machines (relay).",
-			finding.Low, finding.CategoryConfig, 345, "Require message signing."},
-		{"http-trace", "TRACE is enabled", "HTTP TRACE is enabled", "TRACE sends back what it gets, headers with secrets among it.",
-			finding.Low, finding.CategoryConfig, 16, "Switch the method off."},
-		{"http-ls", "Volume", "A web folder lists its content", "Files that nobody links to are shown to everyone.",
-			finding.Low, finding.CategoryDisclosure, 548, "Switch directory listings off."},
+		{
+			"ftp-anon", "Anonymous FTP login allowed", "FTP admits anonymous users", "Anyone can sign in and see, perhaps change, the files.",
+			finding.Medium, finding.CategoryConfig, 306, "Switch anonymous login off unless the files are meant for everyone.",
+		},
+		{
+			"redis-info", "Version:", "Redis answers without a password", "Anyone who reaches it can read and change its data, and often run code.",
+			finding.High, finding.CategoryConfig, 306, auth,
+		},
+		{
+			"memcached-info", "Process ID", "Memcached answers without a password", "Anyone who reaches it can read and change what is cached.",
+			finding.High, finding.CategoryConfig, 306, auth,
+		},
+		{
+			"mongodb-databases", "totalSize", "MongoDB lists its databases to strangers", "Anyone who reaches it can list the databases, and most likely read them.",
+			finding.High, finding.CategoryConfig, 306, auth,
+		},
+		{
+			"couchdb-stats", "NOT enabled ('admin party')", "CouchDB runs without authentication", "Everyone who reaches it is its administrator.",
+			finding.High, finding.CategoryConfig, 306, auth,
+		},
+		{
+			"cassandra-info", "Cluster name:", "Cassandra answers without a password", "Anyone who reaches it can use the database.",
+			finding.High, finding.CategoryConfig, 306, auth,
+		},
+		{
+			"x11-access", "X server access is granted", "The X server admits strangers", "Anyone sees the screen and the keys that are pressed.",
+			finding.High, finding.CategoryConfig, 306, "Require authentication, and forward X over SSH only.",
+		},
+		{
+			"vnc-info", "None (1)", "VNC asks for no password", "Anyone who connects controls the desktop.",
+			finding.High, finding.CategoryConfig, 306, "Set a password and reach it over a VPN or SSH only.",
+		},
+		{
+			"rsync-list-modules", "\n", "rsync lists its modules to strangers", "The names of shares are shown to anyone; their content may be too.",
+			finding.Low, finding.CategoryDisclosure, 200, "Set `list = no` and authentication for each module.",
+		},
+		{
+			"nfs-showmount", "/", "NFS lists its exports to strangers", "What is shared, and with whom, is shown to anyone.",
+			finding.Low, finding.CategoryDisclosure, 200, "Admit only the clients of the shares, by a firewall.",
+		},
+		{
+			"ajp-methods", "Potentially risky methods", "Risky methods are offered over AJP", "Whoever reaches the connector may change content through it.",
+			finding.Low, finding.CategoryConfig, 650, "Admit only the web server in front.",
+		},
+		{
+			"telnet-encryption", "does not support encryption", "Telnet runs without encryption", "Names, passwords and content travel in clear.",
+			finding.Medium, finding.CategoryConfig, 319, "Replace Telnet with SSH.",
+		},
+		{
+			"sshv1", "Server supports SSHv1", "SSH protocol 1 is accepted", "Its encryption has been broken for decades.",
+			finding.High, finding.CategoryCrypto, 327, "Allow protocol 2 only.",
+		},
+		{
+			"sslv2", "SSLv2 supported", "SSL 2.0 is accepted", "Its encryption is broken, and it weakens newer versions under the same key (DROWN).",
+			finding.High, finding.CategoryTLS, 327, "Allow TLS 1.2 and 1.3 only.",
+		},
+		{
+			"smb-protocols", "NT LM 0.12 (SMBv1)", "SMB version 1 is accepted", "SMBv1 has no protection against change on the way, and worms use its flaws.",
+			finding.Medium, finding.CategoryConfig, 327, "Switch SMBv1 off.",
+		},
+		{
+			"smb-security-mode", "message_signing: disabled", "SMB messages need not be signed", "Whoever is on the way can pass sign-ins on to other machines (relay).",
+			finding.Medium, finding.CategoryConfig, 345, "Require message signing.",
+		},
+		{
+			"smb2-security-mode", "Message signing enabled but not required", "SMB messages need not be signed", "Whoever is on the way can pass sign-ins on to other machines (relay).",
+			finding.Low, finding.CategoryConfig, 345, "Require message signing.",
+		},
+		{
+			"http-trace", "TRACE is enabled", "HTTP TRACE is enabled", "TRACE sends back what it gets, headers with secrets among it.",
+			finding.Low, finding.CategoryConfig, 16, "Switch the method off.",
+		},
+		{
+			"http-ls", "Volume", "A web folder lists its content", "Files that nobody links to are shown to everyone.",
+			finding.Low, finding.CategoryDisclosure, 548, "Switch directory listings off.",
+		},
 	}
 }
 
