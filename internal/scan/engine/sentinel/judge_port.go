@@ -32,6 +32,10 @@ func (j *judge) host(rec hostRecord) {
 			h.tried = append(h.tried, engine.PortRange{From: p[0], To: p[1]})
 		}
 	}
+	if len(h.spared) > maxSpared*maxAddrs {
+		j.damaged = true // no run of ours looks at so many addresses of one name
+		return
+	}
 	h.spared = append(h.spared, rec.Spared[:min(len(rec.Spared), maxSpared)]...)
 	if rec.Alive {
 		j.saw(asset.KindHost, at.Host, map[string]any{"address": rec.Addr})
@@ -48,6 +52,10 @@ func (j *judge) port(rec portRecord) {
 	s := rec.Service
 	s.Name, s.Product, s.Version = printable(s.Name, 32), printable(s.Product, 64), printable(s.Version, 64)
 	h := j.cover.of(at.Host)
+	if len(h.open) > maxOpen*maxAddrs {
+		j.damaged = true
+		return
+	}
 	h.open[at.Port]++
 	h.done(at.Port, rec.Checked)
 	j.saw(asset.KindService, net.JoinHostPort(at.Host, strconv.Itoa(at.Port))+"/tcp", map[string]any{

@@ -21,6 +21,7 @@ const (
 	maxOpen         = 200    // open ports of one host that are looked into; more is a tarpit or a proxy
 	maxOpenAll      = 20_000 // of the whole run
 	maxRetries      = 100    // silent ports of a living host that are tried once more
+	maxAddrs        = 64     // of one name, generously: scans are given 16
 	maxSpared       = 100    // spared ports of a host; with more it isn't ours to judge
 )
 

@@ -18,7 +18,7 @@ func kinds() []string {
 // does. It is pure and takes any bytes. A page of HTML proves only what is HTML itself.
 func prove(kind string, body []byte) string {
 	text := string(body)
-	page := strings.HasPrefix(strings.TrimSpace(text), "<")
+	page := strings.HasPrefix(strings.TrimSpace(text), "<") && !strings.HasPrefix(text, "<?php")
 	switch kind {
 	case rule.KindArchive:
 		return magic(body, "PK\x03\x04", "a ZIP archive", "PK\x05\x06", "a ZIP archive", "\x1f\x8b\x08", "a gzip archive")
