@@ -50,8 +50,14 @@ func parse(t *testing.T, e engine.Engine, req engine.Request, doc []byte, what s
 	t.Helper()
 	var out []string
 	within(t, what, func() {
+		told := map[string]bool{}
 		cover, err := e.Parse(bytes.NewReader(doc), req, func(i engine.Item) error {
 			checkItem(t, e.Manifest().ID, i)
+			if key := identity(i); told[key] {
+				t.Errorf("%s: told twice: %q", what, key)
+			} else {
+				told[key] = true
+			}
 			var item any = i
 			b, err := json.Marshal(item)
 			out = append(out, string(b))
@@ -84,6 +90,20 @@ func stops(t *testing.T, e engine.Engine, req engine.Request, doc []byte, items 
 	if !errors.Is(err, full) || calls != 1 {
 		t.Errorf("the parser went on for %d items after an error and returned %v", calls, err)
 	}
+}
+
+// identity is what the store knows an item by. It must be told once: two rows of one identity don't fit into one
+// batch.
+func identity(i engine.Item) string {
+	if i.Asset != nil {
+		return fmt.Sprintf("asset %s %s", i.Asset.Kind, i.Asset.Name)
+	}
+	if f := i.Finding; f != nil {
+		at := f.Location
+		at.Line, at.Version, at.FixedVersion = 0, "", "" // these move
+		return fmt.Sprintf("finding %s %q %q %+v", f.Rule, f.Discern, f.CVE, at)
+	}
+	return ""
 }
 
 func checkItem(t *testing.T, id string, i engine.Item) {

@@ -20,10 +20,13 @@ const (
 	ruleExposed = "nmap:exposed-service"
 )
 
-// Parse implements engine.Engine. Hosts are taken when they are complete in the document; hosts that the request
+// maxHosts bounds the hosts of one document, twice what a target may hold.
+const maxHosts = 2 * asset.MaxNetwork
+
+// Parse implements engine.Engine. Each host is told once. Hosts are taken when they are complete in the document; hosts that the request
 // doesn't hold are passed over, whatever the document says.
 func (Engine) Parse(raw io.Reader, req engine.Request, yield func(engine.Item) error) (finding.Coverage, error) {
-	p := parser{req: req, yield: yield, name: req.Target.Host(), missing: addresses(req)}
+	p := parser{req: req, yield: yield, hosts: map[netip.Addr]bool{}, name: req.Target.Host(), missing: addresses(req)}
 	for _, a := range addresses(req) {
 		p.addrs = append(p.addrs, a.String())
 	}
@@ -44,7 +47,8 @@ type parser struct {
 	addrs   []string // of a target given by name
 	scanned []finding.PortRange
 
-	seen    map[string]bool // identities told of the present place
+	hosts   map[netip.Addr]bool // told
+	seen    map[string]bool     // identities and assets told of the present place
 	places  []finding.Place
 	missing []netip.Addr // addresses of the target that no complete host was told of
 	err     error
@@ -52,9 +56,10 @@ type parser struct {
 
 // host tells one host: the host itself, its ports and what the scripts found.
 func (p *parser) host(h *host) error {
-	if !p.asked(h.addr) || h.timedOut || !h.answered() {
+	if !p.asked(h.addr) || h.timedOut || !h.answered() || p.hosts[h.addr] || len(p.hosts) >= maxHosts {
 		return nil
 	}
+	p.hosts[h.addr] = true
 	if p.seen == nil || p.name == "" {
 		// A name's addresses share one place, where the same port must not be told twice.
 		p.seen = map[string]bool{}
@@ -143,7 +148,9 @@ func (p *parser) find(h *host, at finding.Location, r remark) {
 }
 
 func (p *parser) asset(o asset.Observation) {
-	if p.err == nil {
+	key := "\x00" + string(o.Kind) + "\x00" + o.Name
+	if p.err == nil && !p.seen[key] {
+		p.seen[key] = true
 		p.err = p.yield(engine.Item{Asset: &o})
 	}
 }

@@ -222,8 +222,8 @@ func TestCutOffDocumentKeepsCompleteHosts(t *testing.T) {
 	}
 	// A second document after a cut-off one, as a target with two address families has it.
 	got = parse(t, append(slices.Clone(cut), raw...), request(t, "127.0.0.0/30", `{}`))
-	if n := len(got.Coverage.Places); n != 6 {
-		t.Errorf("%d places after the second document, want 6", n)
+	if n := len(got.Coverage.Places); n != 4 || len(got.Findings) != 2 {
+		t.Errorf("%d places and %d findings after the second document, want 4 and 2: each host once", n, len(got.Findings))
 	}
 }
 
