@@ -47,7 +47,7 @@ func TestVendorsStayInTheirRooms(t *testing.T) {
 	rooms := map[string][]string{
 		"os/exec":                                  {"internal/infra/runner"},
 		"database/sql":                             {"internal/infra/store", "internal/infra/queue", "internal/app"},
-		"github.com/jackc/pgx/v5":                  {"internal/infra/store", "internal/infra/queue"},
+		"github.com/jackc/pgx/v5":                  {"internal/infra/store", "internal/infra/queue", "internal/testkit"}, // the kit makes databases
 		"modernc.org/sqlite":                       {"internal/infra/store"},
 		"github.com/riverqueue/river":              {"internal/infra/queue"},
 		"github.com/danielgtaylor/huma/v2":         {"internal/web"},

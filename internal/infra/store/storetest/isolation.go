@@ -1,0 +1,265 @@
+package storetest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/org/tenant"
+	"assay.dev/assay/internal/org/usage"
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/testkit"
+	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/uid"
+)
+
+// raw is a transaction on the tables themselves, seeing one organization.
+type raw struct {
+	t  testing.TB
+	tx *sql.Tx
+}
+
+// inRaw runs f on the tables, beside the store. Only what no port can do yet may be done here.
+func (h *house) inRaw(t testing.TB, org uid.Org, f func(raw)) {
+	t.Helper()
+	tx, err := h.s.Database().BeginTx(t.Context(), nil)
+	must(t, err)
+	defer tx.Rollback() //nolint:errcheck // it is committed below
+	// On PostgreSQL row-level security wants to know whose rows are meant; SQLite has no such function.
+	var version string
+	if tx.QueryRowContext(t.Context(), "SELECT sqlite_version()").Scan(&version) != nil {
+		must(t, tx.Rollback())
+		tx, err = h.s.Database().BeginTx(t.Context(), nil)
+		must(t, err)
+		defer tx.Rollback() //nolint:errcheck // it is committed below
+		_, err = tx.ExecContext(t.Context(), "SELECT set_config('app.org', '"+string(org)+"', true)")
+		must(t, err)
+	}
+	f(raw{t, tx})
+	must(t, tx.Commit())
+}
+
+func (r raw) exec(statement string) {
+	r.t.Helper()
+	_, err := r.tx.ExecContext(r.t.Context(), statement)
+	must(r.t, err)
+}
+
+// tables are those that hold rows of an organization in the domain's schema.
+func tables() []string {
+	return []string{
+		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
+		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
+		"scan_artifact", "scan_asset", "finding", "scan_result",
+	}
+}
+
+// dump returns every row of an organization as text.
+func (h *house) dump(t testing.TB, org uid.Org) []string {
+	t.Helper()
+	var out []string
+	h.inRaw(t, org, func(r raw) {
+		for _, table := range tables() {
+			rows, err := r.tx.QueryContext(t.Context(), "SELECT * FROM "+table+" WHERE org = '"+string(org)+"'") //nolint:gosec // names of ours
+			must(t, err)
+			cols, err := rows.Columns()
+			must(t, err)
+			for rows.Next() {
+				values, dest := make([]any, len(cols)), make([]any, len(cols))
+				for i := range values {
+					dest[i] = &values[i]
+				}
+				must(t, rows.Scan(dest...))
+				out = append(out, fmt.Sprint(table, values))
+			}
+			must(t, rows.Err())
+			must(t, rows.Close())
+		}
+	})
+	slices.Sort(out)
+	return out
+}
+
+// estate is one of everything in one organization.
+type estate struct {
+	asset   asset.Asset
+	key     access.Key
+	user    access.User
+	session access.Session
+	scan    scan.Scan // ended, with results
+	live    scan.Scan // running
+	waiting scan.Scan
+	finding uid.Finding
+}
+
+func (h *house) furnish(t testing.TB, org uid.Org, mark byte) estate {
+	t.Helper()
+	name := fmt.Sprintf("estate-%d", mark)
+	e := estate{asset: h.newAsset(asset.KindHost, name, "tag"), key: h.newKey(org)}
+	h.addAssets(t, org, e.asset)
+	h.addKey(t, e.key, access.Hash{mark})
+	e.user = access.User{ID: uid.User(h.ids.New()), Org: org, Username: name, Role: "admin", CreatedAt: h.clock.Now()}
+	e.session = access.Session{ID: uid.Session(h.ids.New()), User: e.user.ID, Org: org, Hash: access.Hash{mark}}
+	must(t, h.access(t, org, func(ctx context.Context, tx access.Tx) error {
+		if err := tx.InsertUser(ctx, e.user); err != nil {
+			return err
+		}
+		return tx.InsertSession(ctx, e.session)
+	}))
+	must(t, h.assets(t, org, func(ctx context.Context, tx asset.Tx) error { return tx.PutScanScope(ctx, testkit.OpenScope()) }))
+	e.scan = h.running(t, org, "nmap", name)
+	e.finding = h.record(t, e.scan, seen(1, "shared"))[0].ID
+	must(t, h.put(t, e.scan, scan.Artifact{Name: "raw.xml"}))
+	must(t, h.scans(t, org, func(ctx context.Context, tx scan.Tx) error {
+		if err := tx.Consume(ctx, usage.MetricScans, "2026-03", 1, 10); err != nil {
+			return err
+		}
+		if err := tx.Emit(ctx, event.ScanStarted, string(e.scan.ID), map[string]int{}); err != nil {
+			return err
+		}
+		return tx.RecordAssets(ctx, e.scan, []asset.Observation{{Kind: asset.KindHost, Name: "seen", Source: "nmap"}}, h.clock.Now())
+	}))
+	h.finish(t, e.scan, finding.Summary{Total: 1})
+	e.live = h.running(t, org, "nmap", name)
+	h.record(t, e.live, seen(2, "shared"))
+	e.waiting = h.newScan(org, "nmap", name, "tag")
+	h.addScans(t, e.waiting)
+	return e
+}
+
+// attempt is one try to reach what is another's: it returns what it saw, or its error.
+type attempt func(ctx context.Context) (any, error)
+
+// isolation tries every method of every port with the ids of another organization. Reads must see nothing, writes must
+// change nothing of the other's. A method without an attempt fails the test, so that none is forgotten.
+func isolation(t *testing.T, h *house) {
+	mine, other := h.furnish(t, h.theirs, 1), h.furnish(t, h.ours, 2)
+	before := h.dump(t, h.ours)
+	if len(before) < len(tables())-1 {
+		t.Fatalf("only %d rows are there to be protected", len(before))
+	}
+	empty := func(v any) bool {
+		rv := reflect.ValueOf(v)
+		return v == nil || rv.IsZero() || (rv.Kind() == reflect.Slice && rv.Len() == 0)
+	}
+	for _, p := range h.readers(other) {
+		t.Run(p.port.Name()+" of "+p.port.PkgPath()[strings.LastIndex(p.port.PkgPath(), "/")+1:], func(t *testing.T) {
+			for i := range p.port.NumMethod() {
+				name := p.port.Method(i).Name
+				if name == "Change" || slices.Contains(p.across, name) {
+					continue
+				}
+				try := p.tries[name]
+				if try == nil {
+					t.Errorf("%s is not tried", name)
+					continue
+				}
+				if v, err := try(t.Context()); err == nil && !empty(v) {
+					t.Errorf("%s shows another's: %+v", name, v)
+				}
+			}
+		})
+	}
+	for _, p := range h.writers(t, mine, other) {
+		t.Run("Tx of "+p.port.PkgPath()[strings.LastIndex(p.port.PkgPath(), "/")+1:], func(t *testing.T) {
+			for i := range p.port.NumMethod() {
+				name := p.port.Method(i).Name
+				try := p.tries[name]
+				if try == nil {
+					t.Errorf("%s is not tried", name)
+					continue
+				}
+				var tampered tamperError
+				if _, err := try(t.Context()); errors.As(err, &tampered) {
+					t.Errorf("%s: %v", name, err)
+				}
+				if diff := cmp.Diff(before, h.dump(t, h.ours)); diff != "" {
+					t.Fatalf("%s changed another's rows:\n%s", name, diff)
+				}
+			}
+		})
+	}
+}
+
+type portTries struct {
+	port   reflect.Type
+	across []string // declared lookups over all organizations
+	tries  map[string]attempt
+}
+
+// readers are the ports' reads, by theirs, of what is ours.
+func (h *house) readers(o estate) []portTries {
+	org := h.theirs
+	tenants, keys, inventory, sc := h.s.Tenants(), h.s.Access(), h.s.Assets(), h.s.Scans()
+	return []portTries{
+		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{
+			"Organization": func(ctx context.Context) (any, error) {
+				v, err := tenants.Organization(ctx, org)
+				return v.ID == h.ours || v.Name == "Ours", err
+			},
+			"Settings": func(ctx context.Context) (any, error) {
+				v, err := tenants.Settings(ctx, org)
+				return v != tenant.Defaults(), err
+			},
+		}},
+		{port: reflect.TypeFor[access.Store](), across: []string{"KeyByHash", "SessionByHash", "UserByName"}, tries: map[string]attempt{
+			"User":   func(ctx context.Context) (any, error) { return keys.User(ctx, org, o.user.ID) },
+			"APIKey": func(ctx context.Context) (any, error) { return keys.APIKey(ctx, org, o.key.ID) },
+			"APIKeys": func(ctx context.Context) (any, error) {
+				l, err := keys.APIKeys(ctx, org, pageAll())
+				return slices.ContainsFunc(l.Items, func(k access.Key) bool { return k.ID == o.key.ID }) || l.Total.N != 1, err
+			},
+		}},
+		{port: reflect.TypeFor[asset.Store](), tries: map[string]attempt{
+			"Asset": func(ctx context.Context) (any, error) { return inventory.Asset(ctx, org, o.asset.ID) },
+			"Assets": func(ctx context.Context) (any, error) {
+				return h.foreignAssets(ctx, o)
+			},
+			"ScanScope": func(ctx context.Context) (any, error) {
+				v, err := inventory.ScanScope(ctx, org)
+				return len(v.Allow) != len(testkit.OpenScope().Allow), err
+			},
+		}},
+		{port: reflect.TypeFor[scan.Store](), tries: map[string]attempt{
+			"Scan": func(ctx context.Context) (any, error) { return sc.Scan(ctx, org, o.scan.ID) },
+			"Scans": func(ctx context.Context) (any, error) {
+				l, err := sc.Scans(ctx, org, scan.Query{Page: pageAll()})
+				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 3, err
+			},
+			"Results": func(ctx context.Context) (any, error) {
+				l, err := sc.Results(ctx, org, o.scan.ID, scan.ResultQuery{})
+				return l.Items, err
+			},
+			"EachResult": func(ctx context.Context) (any, error) {
+				n := 0
+				err := sc.EachResult(ctx, org, o.scan.ID, scan.ResultQuery{}, func(scan.Result) error { n++; return nil })
+				return n, err
+			},
+			"Artifacts":  func(ctx context.Context) (any, error) { return sc.Artifacts(ctx, org, o.scan.ID) },
+			"ScanAssets": func(ctx context.Context) (any, error) { return sc.ScanAssets(ctx, org, o.scan.ID) },
+			"ScanScope": func(ctx context.Context) (any, error) {
+				v, err := sc.ScanScope(ctx, org)
+				return len(v.Allow) != len(testkit.OpenScope().Allow), err
+			},
+			"Organization": func(ctx context.Context) (any, error) {
+				v, err := sc.Organization(ctx, org)
+				return v.ID == h.ours || v.Name == "Ours", err
+			},
+			"Events": func(ctx context.Context) (any, error) { return sc.Events(ctx, org, string(o.scan.ID), 0, 10) },
+			"OpenFindings": func(ctx context.Context) (any, error) {
+				l, err := sc.OpenFindings(ctx, org, "nmap", "shared", "")
+				return slices.ContainsFunc(l, func(f finding.Finding) bool { return f.ID == o.finding }) || len(l) != 2, err
+			},
+		}},
+	}
+}

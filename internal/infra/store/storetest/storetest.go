@@ -1,0 +1,315 @@
+// Package storetest is the conformance kit of package store: one suite of behaviours that holds on SQLite and on
+// PostgreSQL alike.
+//
+// It talks to the store through the ports of the domain, as the product does; the one exception is the isolation
+// sweep, which compares raw rows before and after. It must never know which database it runs on. Start with Run.
+package storetest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/infra/store"
+	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/org/tenant"
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/testkit"
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/job"
+	"assay.dev/assay/internal/word/page"
+	"assay.dev/assay/internal/word/uid"
+)
+
+// Open opens a fresh database for one test.
+type Open func(t testing.TB, opts ...testkit.Option) *store.Store
+
+// Run runs the whole suite. Each behaviour gets a database of its own.
+func Run(t *testing.T, open Open) {
+	t.Helper()
+	behaviours := []struct {
+		name string
+		test func(*testing.T, *house)
+	}{
+		{"organizations", organizations},
+		{"quotas", quotas},
+		{"keys", keys},
+		{"users and sessions", users},
+		{"assets", assets},
+		{"asset lists", assetLists},
+		{"observed assets", observedAssets},
+		{"search", search},
+		{"paging stays whole under inserts", pagingUnderInserts},
+		{"totals", totals},
+		{"scans", scans},
+		{"scan lists", scanLists},
+		{"scan life", scanLife},
+		{"cancelling", cancelling},
+		{"leases", leases},
+		{"takeovers", takeovers},
+		{"the line", line},
+		{"the line is fair", fairness},
+		{"the line under two dispatchers", twoDispatchers},
+		{"findings", findings},
+		{"findings of two scans at once", findingsAtOnce},
+		{"results", results},
+		{"results of a try become visible at its end", visibility},
+		{"isolation", isolation},
+	}
+	for _, b := range behaviours {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			b.test(t, newHouse(t, open))
+		})
+	}
+}
+
+// house is a database with two organizations and a queue that remembers.
+type house struct {
+	s            *store.Store
+	clock        *testkit.Clock
+	ids          *uid.Source
+	ours, theirs uid.Org
+
+	mu   sync.Mutex
+	jobs []job.Scan
+}
+
+func newHouse(t *testing.T, open Open) *house {
+	t.Helper()
+	h := &house{clock: testkit.NewClock()}
+	// The store keeps the real clock: moving it by hand would run units out of their time.
+	h.s, h.ids = open(t), h.clock.IDs()
+	h.s.SetJobs(store.Jobs{Enqueue: func(_ context.Context, _ *sql.Tx, j job.Scan) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.jobs = append(h.jobs, j)
+		return nil
+	}})
+	h.ours, h.theirs = testkit.TwoOrgs(t, h.s)
+	return h
+}
+
+// taken returns the jobs enqueued since the last call.
+func (h *house) taken() []job.Scan {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	jobs := h.jobs
+	h.jobs = nil
+	return jobs
+}
+
+func bookkeeping() audit.Event { return audit.Bookkeeping("a test keeps books") }
+
+// must fails the test on an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// got fails the test on an error and returns the value.
+func got[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		must(t, err)
+		return v
+	}
+}
+
+func wantKind(t testing.TB, err error, kind fault.Kind, code fault.Code) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error; want %s %s", kind, code)
+	}
+	if f := fault.Of(err); f.Kind != kind || f.Code != code {
+		t.Fatalf("error = %v (%s %s); want %s %s", err, f.Kind, f.Code, kind, code)
+	}
+}
+
+func wantMissing(t testing.TB, err error) {
+	t.Helper()
+	wantKind(t, err, fault.NotFound, fault.CodeNotFound)
+}
+
+func wantConflict(t testing.TB, err error) {
+	t.Helper()
+	wantKind(t, err, fault.Conflict, fault.CodeConflict)
+}
+
+func same(t testing.TB, what string, want, got any) {
+	t.Helper()
+	opts := cmp.Options{
+		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	}
+	if diff := cmp.Diff(want, got, opts); diff != "" {
+		t.Errorf("%s differs (-want +got):\n%s", what, diff)
+	}
+}
+
+// The four units.
+
+func (h *house) tenants(t testing.TB, org uid.Org, unit func(context.Context, tenant.Tx) error) error {
+	t.Helper()
+	return h.s.Tenants().Change(t.Context(), org, bookkeeping(), unit)
+}
+
+func (h *house) access(t testing.TB, org uid.Org, unit func(context.Context, access.Tx) error) error {
+	t.Helper()
+	return h.s.Access().Change(t.Context(), org, bookkeeping(), unit)
+}
+
+func (h *house) assets(t testing.TB, org uid.Org, unit func(context.Context, asset.Tx) error) error {
+	t.Helper()
+	return h.s.Assets().Change(t.Context(), org, bookkeeping(), unit)
+}
+
+func (h *house) scans(t testing.TB, org uid.Org, unit func(context.Context, scan.Tx) error) error {
+	t.Helper()
+	return h.s.Scans().Change(t.Context(), org, bookkeeping(), unit)
+}
+
+// Makers of records. Each moves the clock, so that no two have one time unless a test wants it.
+
+func (h *house) newAsset(kind asset.Kind, name string, tags ...string) asset.Asset {
+	now := h.clock.Advance(time.Second)
+	return asset.Asset{
+		ID: uid.Asset(h.ids.New()), Kind: kind, Name: name, Tags: tags, Source: "user", Status: "active",
+		CreatedAt: now, UpdatedAt: now, FirstSeenAt: now, LastSeenAt: now,
+	}
+}
+
+func (h *house) addAssets(t testing.TB, org uid.Org, list ...asset.Asset) {
+	t.Helper()
+	must(t, h.assets(t, org, func(ctx context.Context, tx asset.Tx) error {
+		for _, a := range list {
+			if err := tx.InsertAsset(ctx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func (h *house) newScan(org uid.Org, engine, host string, tags ...string) scan.Scan {
+	return scan.Scan{
+		ID: uid.Scan(h.ids.New()), Org: org, Engine: engine, Name: "nightly", Target: host, TargetType: asset.TypeHost,
+		Host: host, Priority: scan.Normal, Status: scan.Queued, Tags: tags, Timeout: scan.DefaultTimeout,
+		CreatedBy: "key:1", CreatedAt: h.clock.Advance(time.Second),
+	}
+}
+
+func (h *house) addScans(t testing.TB, list ...scan.Scan) {
+	t.Helper()
+	for _, s := range list {
+		must(t, h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.InsertScan(ctx, s) }))
+	}
+}
+
+// admitAll lets everything that waits start and returns the jobs.
+func (h *house) admitAll(t testing.TB) []job.Scan {
+	t.Helper()
+	now := h.clock.Now()
+	_, err := h.s.Line().Admit(t.Context(), now, now.Add(time.Minute),
+		func(w []scan.Waiting, _ []scan.Slot, _ map[uid.Org]tenant.Concurrency) []scan.Waiting { return w })
+	must(t, err)
+	return h.taken()
+}
+
+// running adds a scan and brings it to running; it returns it as the worker sees it.
+func (h *house) running(t testing.TB, org uid.Org, engine, host string) scan.Scan {
+	t.Helper()
+	s := h.newScan(org, engine, host)
+	h.addScans(t, s)
+	for _, j := range h.admitAll(t) {
+		if j.Scan == s.ID {
+			return h.start(t, j)
+		}
+	}
+	t.Fatal("the scan wasn't admitted")
+	return scan.Scan{}
+}
+
+func (h *house) start(t testing.TB, j job.Scan) scan.Scan {
+	t.Helper()
+	at := h.clock.Advance(time.Second)
+	must(t, h.scans(t, j.Org, func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, j.Scan, j.Fence, at) }))
+	return got(h.s.Scans().Scan(t.Context(), j.Org, j.Scan))(t)
+}
+
+func (h *house) finish(t testing.TB, s scan.Scan, sum finding.Summary) {
+	t.Helper()
+	f := scan.Finish{Status: scan.Completed, At: h.clock.Advance(time.Second), Outcome: "complete", Version: "7.9", Summary: sum}
+	must(t, h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.FinishScan(ctx, s.ID, s.Fence, f) }))
+}
+
+// record records findings and returns what became of them.
+func (h *house) record(t testing.TB, s scan.Scan, seen ...scan.Seen) []finding.Change {
+	t.Helper()
+	changes, err := h.tryRecord(t, s, seen...)
+	must(t, err)
+	return changes
+}
+
+func (h *house) tryRecord(t testing.TB, s scan.Scan, seen ...scan.Seen) ([]finding.Change, error) {
+	t.Helper()
+	at := h.clock.Advance(time.Second)
+	var changes []finding.Change
+	err := h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error {
+		var err error
+		changes, err = tx.RecordFindings(ctx, s, seen, at)
+		return err
+	})
+	return changes, err
+}
+
+// seen makes the n-th observation; its severity goes round.
+func seen(n int, host string) scan.Seen {
+	sev := finding.Severities()[n%5]
+	return scan.Seen{
+		Observation: finding.Observation{
+			Rule: "nmap:open-port", Title: fmt.Sprintf("Port %d is open", n), Description: "A service answers.",
+			Severity: sev, Confidence: finding.Certain, Category: finding.CategoryExposure,
+			CVE: []string{"CVE-2024-0001"}, CWE: []int{200},
+			CVSS:     &finding.CVSS{Version: "3.1", Vector: "CVSS:3.1/AV:N", Score: 5.3},
+			Location: finding.Location{Host: host, Port: n, Protocol: "tcp"},
+			Evidence: "syn-ack", Remediation: "Close it.", References: []string{"https://example.org/"},
+		},
+		Fingerprint: fmt.Sprintf("w1:%s-%06d", host, n), Occurrence: fmt.Sprintf("o1:%s-%06d", host, n), Ordinal: n,
+	}
+}
+
+func attributes(s string) json.RawMessage { return json.RawMessage(s) }
+
+// walk reads a list to its end by cursor and returns the ids.
+func walk[T any](t testing.TB, read func(page.Request) ([]T, page.Key, error), id func(T) string, limit int) []string {
+	t.Helper()
+	var out []string
+	req := page.Request{Limit: limit}
+	for {
+		items, next, err := read(req)
+		must(t, err)
+		for _, it := range items {
+			out = append(out, id(it))
+		}
+		if next.Zero() {
+			return out
+		}
+		if len(items) != limit {
+			t.Fatalf("a page before the end has %d rows; want %d", len(items), limit)
+		}
+		req.After = next
+	}
+}
