@@ -16,7 +16,7 @@ import (
 // (calls without a valid credential), credential, rate window, password change, scope.
 func (c *Chain) admit(q *Request, routeErr error) error {
 	if err := c.transport(q); err != nil {
-		if over := c.charge(q, c.addressCharge(q.Client)); over != nil {
+		if over := c.chargeAddress(q); over != nil {
 			return over
 		}
 		q.refusedAuth()
@@ -75,7 +75,7 @@ func (c *Chain) identify(q *Request) error {
 	if !q.known {
 		return c.stranger(q, public, brought(brings), credErr)
 	}
-	if err := c.charge(q, principalCharge(q.Actor)); err != nil {
+	if err := c.chargeActor(q); err != nil {
 		return err
 	}
 	return c.sameOrigin(q, q.Actor.ByCookie)
@@ -89,7 +89,7 @@ func refused(err error) bool {
 
 // stranger charges a call without a valid credential to its address, and refuses it unless the route is public.
 func (c *Chain) stranger(q *Request, public, brought bool, credErr error) error {
-	if err := c.charge(q, c.addressCharge(q.Client)); err != nil {
+	if err := c.chargeAddress(q); err != nil {
 		return err
 	}
 	if public {

@@ -44,7 +44,7 @@ type bundle struct {
 func setup(t *testing.T, cfg mw.Config) *bundle {
 	t.Helper()
 	b := &bundle{
-		t: t, log: &strings.Builder{}, trail: &trail{}, windows: &windows{counts: map[string]int64{}, plan: 1 << 40},
+		t: t, log: &strings.Builder{}, trail: &trail{}, windows: &windows{counts: map[string]int64{}, perAddress: 60, plan: 1 << 40},
 		now: time.Date(2026, 11, 22, 10, 0, 30, 0, time.UTC),
 	}
 	b.auth = &auth{actors: map[string]access.Actor{
@@ -54,6 +54,7 @@ func setup(t *testing.T, cfg mw.Config) *bundle {
 	}}
 	b.router = newRouter()
 	now := func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now }
+	b.windows.now = now
 	chain, err := mw.New(mw.Deps{
 		Router: b.router, Auth: b.auth, Windows: b.windows, Audit: b.trail, Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: b.log}, nil)),
 		IDs: uid.NewSource(now, rand.Reader), Now: now, Config: cfg,
@@ -199,31 +200,43 @@ func (a *auth) Authenticate(_ context.Context, c access.Credentials) (access.Act
 	return access.Actor{}, fault.New(fault.Unauthenticated, fault.CodeInvalidKey, "Invalid API key")
 }
 
-// windows grants PerMinute calls to each key, for ever.
+// windows grants PerMinute calls to each principal and perAddress to each /64 or IPv4 address, for ever.
 type windows struct {
-	mu     sync.Mutex
-	counts map[string]int64
-	plan   int64
+	mu         sync.Mutex
+	counts     map[string]int64
+	perAddress int64
+	plan       int64
+	now        func() time.Time
 }
 
-func (w *windows) Take(_ context.Context, c usage.Charge, now time.Time) (usage.Decision, error) {
+func (w *windows) Charge(_ context.Context, a access.Actor) (usage.Decision, error) {
+	return w.take(a.Principal(), int64(a.Windows.PerMinute), w.plan)
+}
+
+func (w *windows) ChargeAddress(_ context.Context, addr netip.Addr) (usage.Decision, error) {
+	return w.take(usage.AddressKey(addr), w.perAddress, 1<<40)
+}
+
+func (w *windows) PeekAddress(context.Context, netip.Addr) (usage.Decision, error) {
+	return usage.Decision{OK: true, Window: usage.Minute, Limit: w.perAddress, Remaining: 1, Reset: w.now()}, nil
+}
+
+func (w *windows) take(key string, limit, plan int64) (usage.Decision, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := w.counts[c.Key] + 1
-	limit := int64(c.Windows.PerMinute)
-	d := usage.Decision{OK: n <= limit, Window: usage.Minute, Limit: limit, Remaining: limit - n, Reset: now.Truncate(time.Minute).Add(time.Minute)}
-	if c.PlanKey != "" && n > w.plan {
+	n := w.counts[key] + 1
+	w.counts[key] = n
+	now := w.now()
+	reset := now.Truncate(time.Minute).Add(time.Minute)
+	d := usage.Decision{OK: n <= limit, Window: usage.Minute, Limit: limit, Remaining: limit - n, Reset: reset}
+	if n > plan {
 		d.OK, d.Window = false, usage.Plan
+		return d, fault.New(fault.Exhausted, fault.CodeQuota, "plan").After(reset.Sub(now))
 	}
-	w.counts[c.Key] = n
+	if !d.OK {
+		return d, fault.New(fault.Exhausted, fault.CodeRateLimit, "minute").After(reset.Sub(now))
+	}
 	return d, nil
-}
-
-func (w *windows) Peek(_ context.Context, c usage.Charge, now time.Time) (usage.Decision, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	limit := int64(c.Windows.PerMinute)
-	return usage.Decision{OK: true, Window: usage.Minute, Limit: limit, Remaining: limit - w.counts[c.Key], Reset: now}, nil
 }
 
 // trail keeps entries in memory.

@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"assay.dev/assay/internal/audit"
-	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/uid"
@@ -210,7 +209,8 @@ func TestExemptRoutesAreNeitherCountedNorEntered(t *testing.T) {
 
 func TestCallsWithoutACredentialAreChargedToTheirAddress(t *testing.T) {
 	t.Parallel()
-	b := setup(t, mw.Config{AddressWindows: access.Windows{PerMinute: 2}})
+	b := setup(t, mw.Config{})
+	b.windows.perAddress = 2
 	for i, want := range []int{401, 401, 429} {
 		if w := b.call("GET", "/things/1", "", from("[2001:db8::"+string(rune('1'+i))+"]:1")); w.Code != want {
 			t.Errorf("call %d: %d, want %d", i, w.Code, want)

@@ -64,19 +64,3 @@ func within(addr netip.Addr, prefixes []netip.Prefix) bool {
 	}
 	return false
 }
-
-// addressKey names the address whose window a call without a valid credential is charged to: IPv6 by /64, since a
-// subscriber owns one whole.
-func addressKey(addr netip.Addr) string {
-	if !addr.IsValid() {
-		return "addr:unknown"
-	}
-	if addr.Is4() {
-		return "addr:" + addr.String()
-	}
-	p, err := addr.Prefix(64)
-	if err != nil {
-		return "addr:" + addr.String()
-	}
-	return "addr:" + p.String()
-}

@@ -40,6 +40,14 @@ type Recorder interface {
 	RecordEntry(ctx context.Context, e audit.Entry) error
 }
 
+// Windows counts calls against the windows of who made them. The decision, for the headers, holds beside an Exhausted
+// fault too.
+type Windows interface {
+	Charge(ctx context.Context, a access.Actor) (usage.Decision, error)
+	ChargeAddress(ctx context.Context, addr netip.Addr) (usage.Decision, error)
+	PeekAddress(ctx context.Context, addr netip.Addr) (usage.Decision, error)
+}
+
 // Seen is one served request, for metrics.
 type Seen struct {
 	Method   string
@@ -57,14 +65,13 @@ type Config struct {
 	Hosts          []string       // accepted Host headers without port; empty = any
 	RequireTLS     bool           // refuse what came in over plain HTTP
 	Origins        []string       // CORS: allowed origins, exactly; empty = off
-	AddressWindows access.Windows // for calls without a valid credential; zero = the documented defaults
 }
 
 // Deps is what a chain needs. All are required but Observe.
 type Deps struct {
 	Router  Router
 	Auth    Authenticator
-	Windows usage.Counter
+	Windows Windows
 	Audit   Recorder
 	Log     *slog.Logger
 	IDs     *uid.Source
@@ -77,7 +84,7 @@ type Deps struct {
 type Chain struct {
 	router   Router
 	auth     Authenticator
-	windows  usage.Counter
+	windows  Windows
 	audit    Recorder
 	log      *slog.Logger
 	ids      *uid.Source
@@ -93,9 +100,6 @@ const retryAudit = 5 * time.Second
 
 // New returns a chain in front of the router. An origin that isn't one is an Invalid fault.
 func New(d Deps) (*Chain, error) {
-	if d.Config.AddressWindows == (access.Windows{}) {
-		d.Config.AddressWindows = access.DefaultWindows()
-	}
 	if d.Observe == nil {
 		d.Observe = func(Seen) {}
 	}
@@ -128,11 +132,11 @@ func (c *Chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.admit(q, routeErr); err != nil {
-		q.fail(err)
+		q.Fail(err)
 		return
 	}
 	if err := c.readBody(q); err != nil {
-		q.fail(err)
+		q.Fail(err)
 		return
 	}
 	c.router.ServeHTTP(q.w, q.r)
@@ -232,7 +236,7 @@ func (c *Chain) recovered(q *Request, broken any) (cut bool) {
 	if q.w.status != 0 {
 		return true
 	}
-	q.fail(q.err)
+	q.Fail(q.err)
 	return false
 }
 

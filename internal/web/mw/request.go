@@ -50,6 +50,9 @@ func ActorFrom(ctx context.Context) access.Actor {
 	return access.Actor{}
 }
 
+// Begun reports whether an answer has begun, so that no other can take its place.
+func (q *Request) Begun() bool { return q.w.status != 0 }
+
 // Known reports whether somebody is signed in.
 func (q *Request) Known() bool { return q.known }
 
@@ -105,8 +108,8 @@ func (q *Request) family() problem.Family {
 	return problem.FamilyOf(q.r.URL.Path)
 }
 
-// fail answers with err unless an answer has begun.
-func (q *Request) fail(err error) {
+// Fail answers with err unless an answer has begun.
+func (q *Request) Fail(err error) {
 	q.Note(err)
 	if q.w.status != 0 {
 		return

@@ -2,12 +2,9 @@ package mw
 
 import (
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
-	"assay.dev/assay/internal/org/access"
-	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
@@ -23,47 +20,32 @@ const (
 // unlimited stands in the headers where no window applies, so that programs that count down never stop.
 const unlimited = "2147483647"
 
-// principalCharge is what one call of a known actor costs.
-func principalCharge(a access.Actor) usage.Charge {
-	charge := usage.Charge{Key: a.Principal(), Windows: a.Windows, PlanKey: "org:" + string(a.Org)}
-	charge.PlanDay = tenant.Plan(a.Plan).Quota().RequestsPerDay
-	return charge
-}
-
-func (c *Chain) addressCharge(addr netip.Addr) usage.Charge {
-	return usage.Charge{Key: addressKey(addr), Windows: c.config.AddressWindows}
-}
-
-// charge counts the call, sets the three headers, and refuses it where a window is used up.
-func (c *Chain) charge(q *Request, charge usage.Charge) error {
-	now := q.start
-	d := usage.Decision{OK: true}
-	if charge.Windows != (access.Windows{}) || charge.PlanDay > 0 {
-		var err error
-		if d, err = c.windows.Take(q.r.Context(), charge, now); err != nil {
-			rateHeaders(q.w.Header(), usage.Decision{}, now)
-			return err
-		}
-	}
-	rateHeaders(q.w.Header(), d, now)
-	if d.OK {
-		return nil
+// charge sets the three headers by the answer to a charge, and marks a refused call as one to be summarised.
+func (c *Chain) charge(q *Request, d usage.Decision, err error) error {
+	rateHeaders(q.w.Header(), d, q.start)
+	if err == nil || fault.KindOf(err) != fault.Exhausted {
+		return err
 	}
 	q.summarise = true
 	q.call.Type = event.RateRefused
-	f := fault.New(fault.Exhausted, fault.CodeRateLimit, "the rate limit of this "+string(d.Window)+" is used up")
-	if d.Window == usage.Plan {
-		f = fault.New(fault.Exhausted, fault.CodeQuota, "the plan's quota of requests for this day is used up")
-	}
-	return f.After(max(time.Second, d.Reset.Sub(now)))
+	return err
+}
+
+// chargeActor counts the call against its actor's windows and plan.
+func (c *Chain) chargeActor(q *Request) error {
+	d, err := c.windows.Charge(q.r.Context(), q.Actor)
+	return c.charge(q, d, err)
+}
+
+// chargeAddress counts the call against the address it came from.
+func (c *Chain) chargeAddress(q *Request) error {
+	d, err := c.windows.ChargeAddress(q.r.Context(), q.Client)
+	return c.charge(q, d, err)
 }
 
 // peek sets the headers by the address's window without charging it, where who calls couldn't be found out.
 func (c *Chain) peek(q *Request) {
-	d, err := c.windows.Peek(q.r.Context(), c.addressCharge(q.Client), q.start)
-	if err != nil {
-		d = usage.Decision{}
-	}
+	d, _ := c.windows.PeekAddress(q.r.Context(), q.Client)
 	rateHeaders(q.w.Header(), d, q.start)
 }
 

@@ -1,0 +1,124 @@
+// Package report is a scan's results as documents: the JSON views of the API, CSV for tables, SARIF 2.1.0 for tools.
+//
+// It writes and never reads: no store, no clock. Large documents are streamed, one finding in memory at a time. What
+// engines say is hostile text to a spreadsheet and to a browser; each format takes care of its own reader. Start with
+// Finding.
+package report
+
+import (
+	"strconv"
+	"time"
+
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/finding"
+)
+
+// Finding is one finding as the API shows it (decisions C7).
+type Finding struct {
+	ID          string     `json:"id" doc:"The finding's id; it stays the same over scans."`
+	Fingerprint string     `json:"fingerprint" doc:"Identity of the weakness at its place."`
+	Title       string     `json:"title"`
+	Description string     `json:"description"`
+	Severity    string     `json:"severity" enum:"critical,high,medium,low,info"`
+	Confidence  string     `json:"confidence" enum:"certain,firm,tentative"`
+	Category    string     `json:"category"`
+	CVE         []string   `json:"cve" example:"[\"CVE-2021-41773\"]"`
+	CWE         []string   `json:"cwe" example:"[\"CWE-319\"]"`
+	CVSS        *CVSS      `json:"cvss,omitempty"`
+	EPSS        *float64   `json:"epss" doc:"Probability of exploitation; null where it isn't known."`
+	KEV         *bool      `json:"kev" doc:"Known to be exploited; null where it isn't known."`
+	Location    Location   `json:"location"`
+	Evidence    string     `json:"evidence"`
+	Remediation string     `json:"remediation"`
+	References  []string   `json:"references"`
+	Engines     []string   `json:"engines" doc:"All engines that saw it."`
+	Rule        string     `json:"rule" doc:"The engine's own id of the check."`
+	FirstSeenAt time.Time  `json:"firstSeenAt"`
+	LastSeenAt  time.Time  `json:"lastSeenAt"`
+	FixedAt     *time.Time `json:"fixedAt,omitempty"`
+	Status      string     `json:"status" enum:"open,fixed,confirmed,false_positive,accepted" doc:"Where the finding stands now."`
+}
+
+// Location is where a finding is; what doesn't apply is left out.
+type Location struct {
+	Host         string `json:"host,omitempty"`
+	Port         int    `json:"port,omitempty"`
+	Protocol     string `json:"protocol,omitempty"`
+	URL          string `json:"url,omitempty"`
+	Method       string `json:"method,omitempty"`
+	Parameter    string `json:"parameter,omitempty"`
+	File         string `json:"file,omitempty"`
+	Line         int    `json:"line,omitempty"`
+	Package      string `json:"package,omitempty"`
+	Version      string `json:"version,omitempty"`
+	FixedVersion string `json:"fixedVersion,omitempty"`
+	Image        string `json:"image,omitempty"`
+}
+
+// CVSS is a score with the vector it comes from.
+type CVSS struct {
+	Version string  `json:"version"`
+	Vector  string  `json:"vector"`
+	Score   float64 `json:"score"`
+}
+
+// Summary counts findings by severity.
+type Summary struct {
+	Total      int        `json:"total"`
+	BySeverity BySeverity `json:"bySeverity"`
+}
+
+// BySeverity holds one count for each severity.
+type BySeverity struct {
+	Critical int `json:"critical"`
+	High     int `json:"high"`
+	Medium   int `json:"medium"`
+	Low      int `json:"low"`
+	Info     int `json:"info"`
+}
+
+// NewFinding makes the view of one result.
+func NewFinding(r scan.Result) Finding {
+	v := Finding{
+		ID: string(r.ID), Fingerprint: r.Fingerprint, Title: r.Title, Description: r.Description,
+		Severity: string(r.Severity), Confidence: string(r.Confidence), Category: string(r.Category),
+		CVE: list(r.CVE), CWE: weaknesses(r.CWE), Location: Location(r.Location), Evidence: r.Evidence,
+		Remediation: r.Remediation, References: list(r.References), Engines: list(r.Engines), Rule: r.Rule,
+		FirstSeenAt: r.FirstSeenAt.UTC(), LastSeenAt: r.LastSeenAt.UTC(), Status: string(r.Status),
+	}
+	if r.CVSS != nil {
+		c := CVSS(*r.CVSS)
+		v.CVSS = &c
+	}
+	if !r.FixedAt.IsZero() {
+		at := r.FixedAt.UTC()
+		v.FixedAt = &at
+	}
+	return v
+}
+
+// NewSummary makes the view of a summary.
+func NewSummary(s finding.Summary) Summary {
+	return Summary{Total: s.Total, BySeverity: BySeverity{
+		Critical: s.Critical, High: s.High, Medium: s.Medium, Low: s.Low, Info: s.Info,
+	}}
+}
+
+// list returns s, an empty list where it is nil: an answer's lists are never null.
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+func weaknesses(ids []int) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = "CWE-" + strconv.Itoa(id)
+	}
+	return out
+}
+
+// Each streams results in order; it stops with f's error.
+type Each func(f func(scan.Result) error) error

@@ -1,0 +1,332 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/finding"
+)
+
+const (
+	sarifVersion = "2.1.0"
+	sarifSchema  = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+	// maxRules bounds the rules described in a document; results of further ones name their rule only.
+	maxRules = 10_000
+)
+
+// SARIF writes results as SARIF 2.1.0 (OASIS, errata 01). Results are streamed; the rules they name are described once,
+// behind them.
+func SARIF(w io.Writer, s scan.Scan, each Each) error {
+	out := bufio.NewWriter(w)
+	d := &sarifDoc{out: out, rules: map[string]int{}}
+	d.text(`{"$schema":"` + sarifSchema + `","version":"` + sarifVersion + `","runs":[{"results":[`)
+	first := true
+	err := each(func(r scan.Result) error {
+		if !first {
+			d.text(",")
+		}
+		first = false
+		d.json(d.result(r))
+		return d.err
+	})
+	if err != nil {
+		return err
+	}
+	d.text(`],"tool":`)
+	d.json(map[string]any{"driver": d.driver(s)})
+	d.text(`,"invocations":`)
+	d.json([]any{invocation(s)})
+	d.text(`,"automationDetails":`)
+	d.json(map[string]any{"id": "assay/" + s.Engine + "/" + string(s.ID)})
+	d.text(`,"columnKind":"utf16CodeUnits","properties":`)
+	d.json(map[string]any{"target": s.Target, "targetType": s.TargetType, "status": s.Status, "outcome": s.Outcome})
+	d.text("}]}\n")
+	if d.err != nil {
+		return d.err
+	}
+	return out.Flush()
+}
+
+// sarifDoc is a document being written; the first error stops it.
+type sarifDoc struct {
+	out   *bufio.Writer
+	rules map[string]int // index by rule id
+	known []sarifRule
+	err   error
+}
+
+func (d *sarifDoc) text(s string) {
+	if d.err == nil {
+		_, d.err = d.out.WriteString(s)
+	}
+}
+
+func (d *sarifDoc) json(v any) {
+	if d.err != nil {
+		return
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		d.err = err
+		return
+	}
+	_, d.err = d.out.Write(b)
+}
+
+type sarifMessage struct {
+	Text string `json:"text"`
+}
+
+type sarifRule struct {
+	ID               string          `json:"id"`
+	ShortDescription sarifMessage    `json:"shortDescription"`
+	FullDescription  *sarifMessage   `json:"fullDescription,omitempty"`
+	Help             *sarifMessage   `json:"help,omitempty"`
+	HelpURI          string          `json:"helpUri,omitempty"`
+	Properties       sarifRuleExtras `json:"properties"`
+}
+
+type sarifRuleExtras struct {
+	SecuritySeverity string   `json:"security-severity"`
+	Tags             []string `json:"tags"`
+}
+
+type sarifResult struct {
+	RuleID       string             `json:"ruleId"`
+	RuleIndex    *int               `json:"ruleIndex,omitempty"`
+	Level        string             `json:"level"`
+	Kind         string             `json:"kind"`
+	Message      sarifMessage       `json:"message"`
+	Locations    []sarifLocation    `json:"locations"`
+	Fingerprints map[string]string  `json:"partialFingerprints"`
+	Suppressions []sarifSuppression `json:"suppressions,omitempty"`
+	Properties   sarifResultExtras  `json:"properties"`
+}
+
+type sarifSuppression struct {
+	Kind          string `json:"kind"`
+	Status        string `json:"status"`
+	Justification string `json:"justification"`
+}
+
+type sarifResultExtras struct {
+	ID         string   `json:"findingId"`
+	Severity   string   `json:"severity"`
+	Confidence string   `json:"confidence"`
+	Category   string   `json:"category"`
+	Status     string   `json:"status"`
+	CVE        []string `json:"cve"`
+	CWE        []string `json:"cwe"`
+	Engines    []string `json:"engines"`
+}
+
+type sarifLocation struct {
+	Physical *sarifPhysical `json:"physicalLocation,omitempty"`
+	Logical  []sarifLogical `json:"logicalLocations,omitempty"`
+}
+
+type sarifPhysical struct {
+	Artifact struct {
+		URI string `json:"uri"`
+	} `json:"artifactLocation"`
+	Region *sarifRegion `json:"region,omitempty"`
+}
+
+type sarifRegion struct {
+	StartLine int `json:"startLine"`
+}
+
+type sarifLogical struct {
+	Name string `json:"fullyQualifiedName"`
+	Kind string `json:"kind"`
+}
+
+// result makes one SARIF result and notes its rule.
+func (d *sarifDoc) result(r scan.Result) sarifResult {
+	f := NewFinding(r)
+	text := f.Title
+	if f.Description != "" {
+		text += "\n" + f.Description
+	}
+	out := sarifResult{
+		RuleID: f.Rule, RuleIndex: d.rule(f), Level: level(r.Severity), Kind: "fail", Message: sarifMessage{text},
+		Locations:    []sarifLocation{location(f.Location)},
+		Fingerprints: map[string]string{"assayWeakness/v1": f.Fingerprint, "assayOccurrence/v1": r.Occurrence},
+		Properties: sarifResultExtras{
+			ID: f.ID, Severity: f.Severity, Confidence: f.Confidence, Category: f.Category, Status: f.Status, CVE: f.CVE,
+			CWE: f.CWE, Engines: f.Engines,
+		},
+	}
+	if r.Status == finding.FalsePositive || r.Status == finding.Accepted {
+		out.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: "triaged as " + f.Status}}
+	}
+	return out
+}
+
+// rule returns the index of a finding's rule, nil where there are too many to describe.
+func (d *sarifDoc) rule(f Finding) *int {
+	i, ok := d.rules[f.Rule]
+	if !ok {
+		if len(d.known) >= maxRules {
+			return nil
+		}
+		i = len(d.known)
+		d.rules[f.Rule] = i
+		rule := sarifRule{
+			ID: f.Rule, ShortDescription: sarifMessage{f.Title},
+			Properties: sarifRuleExtras{SecuritySeverity: score(f), Tags: append([]string{"security", f.Category}, f.CWE...)},
+		}
+		slices.Sort(rule.Properties.Tags)
+		rule.Properties.Tags = slices.Compact(rule.Properties.Tags)
+		if f.Description != "" {
+			rule.FullDescription = &sarifMessage{f.Description}
+		}
+		if f.Remediation != "" {
+			rule.Help = &sarifMessage{f.Remediation}
+		}
+		if len(f.References) > 0 && absolute(f.References[0]) {
+			rule.HelpURI = f.References[0]
+		}
+		d.known = append(d.known, rule)
+	}
+	return &i
+}
+
+func (d *sarifDoc) driver(s scan.Scan) map[string]any {
+	rules := d.known
+	if rules == nil {
+		rules = []sarifRule{}
+	}
+	v := map[string]any{"name": "Assay " + s.Engine, "informationUri": "https://assay.dev", "rules": rules}
+	if s.Version != "" {
+		v["version"] = s.Version
+	}
+	return v
+}
+
+func invocation(s scan.Scan) map[string]any {
+	v := map[string]any{"executionSuccessful": s.Status == scan.Completed}
+	if !s.StartedAt.IsZero() {
+		v["startTimeUtc"] = s.StartedAt.UTC().Format(time.RFC3339)
+	}
+	if !s.EndedAt.IsZero() {
+		v["endTimeUtc"] = s.EndedAt.UTC().Format(time.RFC3339)
+	}
+	if len(s.Reasons) > 0 {
+		notes := make([]any, len(s.Reasons))
+		for i, r := range s.Reasons {
+			notes[i] = map[string]any{"level": "warning", "message": sarifMessage{r}}
+		}
+		v["toolExecutionNotifications"] = notes
+	}
+	return v
+}
+
+func level(s finding.Severity) string {
+	switch s {
+	case finding.Critical, finding.High:
+		return "error"
+	case finding.Medium:
+		return "warning"
+	case finding.Low, finding.Info:
+		return "note"
+	}
+	return "note"
+}
+
+// score is the number by which code hosts sort: the CVSS score, else the middle of the severity's range.
+func score(f Finding) string {
+	if f.CVSS != nil {
+		return strconv.FormatFloat(f.CVSS.Score, 'f', 1, 64)
+	}
+	switch finding.Severity(f.Severity) {
+	case finding.Critical:
+		return "9.5"
+	case finding.High:
+		return "8.0"
+	case finding.Medium:
+		return "5.5"
+	case finding.Low:
+		return "2.5"
+	case finding.Info:
+		return "0.0"
+	}
+	return "0.0"
+}
+
+// location says where in both of SARIF's ways: an address of a thing, and a name.
+func location(at Location) sarifLocation {
+	var out sarifLocation
+	if uri := artifact(at); uri != "" {
+		out.Physical = &sarifPhysical{}
+		out.Physical.Artifact.URI = uri
+		if at.File != "" && at.Line > 0 {
+			out.Physical.Region = &sarifRegion{StartLine: at.Line}
+		}
+	}
+	switch {
+	case at.Package != "":
+		out.Logical = []sarifLogical{{Name: strings.TrimSuffix(at.Package+"@"+at.Version, "@"), Kind: "package"}}
+	case at.Parameter != "":
+		out.Logical = []sarifLogical{{Name: at.Parameter, Kind: "parameter"}}
+	case at.Host != "":
+		out.Logical = []sarifLogical{{Name: service(at), Kind: "resource"}}
+	}
+	return out
+}
+
+func artifact(at Location) string {
+	switch {
+	case at.File != "":
+		return (&url.URL{Path: strings.TrimPrefix(at.File, "/")}).String()
+	case at.URL != "":
+		u, err := url.Parse(at.URL)
+		if err != nil {
+			return ""
+		}
+		return u.String()
+	case at.Image != "":
+		return "docker://" + (&url.URL{Path: at.Image}).EscapedPath()
+	case at.Host != "":
+		scheme := at.Protocol
+		if scheme == "" {
+			scheme = "tcp"
+		}
+		if at.Port == 0 {
+			return (&url.URL{Scheme: "host", Host: bracketed(at.Host)}).String()
+		}
+		return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(at.Host, strconv.Itoa(at.Port))}).String()
+	}
+	return ""
+}
+
+func bracketed(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+func service(at Location) string {
+	if at.Port == 0 {
+		return at.Host
+	}
+	name := net.JoinHostPort(at.Host, strconv.Itoa(at.Port))
+	if at.Protocol != "" {
+		name += "/" + at.Protocol
+	}
+	return name
+}
+
+func absolute(ref string) bool {
+	u, err := url.Parse(ref)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
