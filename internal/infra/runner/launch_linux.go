@@ -94,8 +94,10 @@ func (c *child) begin(cmd *exec.Cmd) error {
 	return nil
 }
 
-// limit sets the child's limits from outside right after its start, which spares a helper program. The program is
-// still loading then; its descendants inherit. A child that has ended already needs none.
+// limit sets the child's limits from outside right after its start, which spares a helper program between the two.
+// For its first instants, commonly while it is still being loaded, the child so runs under the server's own limits,
+// and so would a descendant that it starts in them: these are limits for programs that go astray, not walls against
+// ones that want out. A child that has ended already needs none.
 func (c *child) limit(pid int) {
 	set := func(resource int, n uint64) {
 		_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
