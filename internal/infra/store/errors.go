@@ -59,12 +59,20 @@ func violatesUnique(err error) bool {
 
 // sqliteCode returns the extended result code, 0 where err isn't SQLite's.
 func sqliteCode(err error) int {
-	var e *sqlite.Error
+	var e sqliteError
 	if errors.As(err, &e) {
 		return e.Code()
 	}
 	return 0
 }
+
+// sqliteError is what the driver's errors offer.
+type sqliteError interface {
+	error
+	Code() int
+}
+
+var _ sqliteError = (*sqlite.Error)(nil)
 
 // postgresCode returns the SQLSTATE, empty where err isn't the server's.
 func postgresCode(err error) string {

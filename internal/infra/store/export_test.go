@@ -8,6 +8,7 @@ import (
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -143,3 +144,6 @@ func (c *WindowCounter) AtTimes() *WindowCounter {
 	c.clock = func(now time.Time) int64 { return now.Unix() }
 	return c
 }
+
+// Enqueue enqueues some job.
+func (t *Tx) Enqueue(ctx context.Context) error { return t.enqueue(ctx, job.Scan{Org: t.scope.org}) }

@@ -159,7 +159,10 @@ func (b *postgresStore) fill(t *Tx, u *unit) error {
 
 // unsure words a failed COMMIT: the server said no, or nobody knows.
 func (b *postgresStore) unsure(err error) error {
-	if postgresCode(err) != "" {
+	switch {
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return internal("a change went on after a failed statement and was undone", err)
+	case postgresCode(err) != "":
 		return writeFault(err)
 	}
 	return fault.New(fault.Unavailable, fault.CodeUnavailable, "the connection to the database broke; the change may or may not have happened").Because(err)

@@ -152,7 +152,7 @@ type nodeColumns struct {
 func (n *nodeColumns) grow(p *pendingLog, r *audit.Range, l *leaf) {
 	for _, node := range r.Append(p.nodes[:0], l.hash) {
 		n.orgs = append(n.orgs, string(l.org))
-		n.levels = append(n.levels, int64(node.Level))  //nolint:gosec // at most 63
+		n.levels = append(n.levels, int64(node.Level))   //nolint:gosec // at most 63
 		n.indexes = append(n.indexes, int64(node.Index)) //nolint:gosec // a log has less than 2^63 entries
 		n.hashes = append(n.hashes, node.Hash[:])
 	}
