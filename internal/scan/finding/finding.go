@@ -120,8 +120,10 @@ const (
 
 // Observation is one thing that one engine saw at one place. Parsers make it; nothing in it is trusted.
 type Observation struct {
-	Rule        string // the engine's own id of the check, "nmap:open-port"
-	Discern     string // what tells two findings of one rule at one place apart (a header's or cookie's name); stable over runs
+	Rule string // the engine's own id of the check, "nmap:open-port"
+	// Discern tells two findings of one rule at one place apart (a header's or cookie's name); stable over runs. Of a
+	// finding about a certificate it is "sha256:" and the lower-case hex digest of its DER, which ties engines together.
+	Discern     string
 	Title       string
 	Description string
 	Severity    Severity
