@@ -95,4 +95,3 @@ func (s *Service) patchWindows(w *wrongs, a Actor, in KeyPatch, step func(func(*
 		step(func(k *Key, _ time.Time) { k.Windows.PerDay = *in.PerDay })
 	}
 }
-

@@ -51,6 +51,7 @@ func (s *Service) Settings(ctx context.Context, org uid.Org) (Settings, error) {
 
 // UpdateSettings changes what the patch sets. Faults: Invalid naming every wrong field; nothing is changed then.
 func (s *Service) UpdateSettings(ctx context.Context, org uid.Org, p SettingsPatch) (Settings, error) {
+	zoneKnown := p.TimeZone == nil || s.knownZone(*p.TimeZone)
 	var out Settings
 	err := s.d.Store.Change(ctx, org, happened(event.SettingsUpdated, org), func(ctx context.Context, tx Tx) error {
 		now, err := tx.SettingsForUpdate(ctx)
@@ -58,7 +59,7 @@ func (s *Service) UpdateSettings(ctx context.Context, org uid.Org, p SettingsPat
 			return err
 		}
 		next := p.apply(now)
-		if err := s.check(next); err != nil {
+		if err := check(next, zoneKnown); err != nil {
 			return err
 		}
 		out = next

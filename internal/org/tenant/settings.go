@@ -44,7 +44,7 @@ func set[T any](to, from *T) {
 // Bounds of settings.
 const (
 	MaxExpiryDays        = 3650
-	MinAuditDays         = 365 // NIS2 and DORA reviewers ask for at least a year
+	MinAuditDays         = 365 // a yearly audit must find its whole period
 	MaxRetentionDays     = 36_500
 	MaxOrganizationSlots = 1_000
 	MaxEngineSlots       = 1_000
@@ -52,8 +52,9 @@ const (
 	maxZone              = 64
 )
 
-// check returns one fault that names every setting out of bounds.
-func (s *Service) check(v Settings) error {
+// check returns one fault that names every setting out of bounds. It runs inside a unit, where nothing may be read, so
+// that the time zone was looked up before.
+func check(v Settings, zoneKnown bool) error {
 	var f *fault.Error
 	wrong := func(bad bool, location, message string) {
 		switch {
@@ -73,7 +74,7 @@ func (s *Service) check(v Settings) error {
 		"expiryThresholds.criticalDays", "must not be above warningDays")
 	within("retention.auditDays", v.Retention.AuditDays, MinAuditDays, MaxRetentionDays)
 	within("retention.scanDays", v.Retention.ScanDays, 1, MaxRetentionDays)
-	wrong(!s.knownZone(v.TimeZone), "timeZone", "must be an IANA time zone, such as Europe/Paris or UTC")
+	wrong(!zoneKnown, "timeZone", "must be an IANA time zone, such as Europe/Paris or UTC")
 	within("concurrency.organization", v.Concurrency.Organization, 1, MaxOrganizationSlots)
 	within("concurrency.engine", v.Concurrency.Engine, 1, MaxEngineSlots)
 	within("concurrency.targetHost", v.Concurrency.TargetHost, 1, MaxTargetHostSlots)

@@ -27,16 +27,19 @@ type MemoryCounter struct {
 }
 
 type shard struct {
+	bound int // keys at most
 	mu    sync.Mutex
 	rows  map[string]*counts
 	dirty []*counts // each at most once, so never longer than rows ever was
 }
 
 // NewMemory returns a counter that has counted nothing.
-func NewMemory() *MemoryCounter {
+func NewMemory() *MemoryCounter { return newMemory(maxRows) }
+
+func newMemory(bound int) *MemoryCounter {
 	c := &MemoryCounter{seed: maphash.MakeSeed()}
 	for i := range c.shards {
-		c.shards[i].rows = make(map[string]*counts)
+		c.shards[i].bound, c.shards[i].rows = bound, make(map[string]*counts)
 	}
 	return c
 }
@@ -50,16 +53,12 @@ func (c *MemoryCounter) Take(_ context.Context, ch Charge, now time.Time) (Decis
 	}
 	h := c.hold(ch)
 	defer h.release()
-	sec := now.Unix()
-	var none counts
-	plan := &none
-	if ch.planned() {
-		plan = h.plan.row(ch.PlanKey)
-		h.plan.mark(plan)
+	if !ch.planned() {
+		var none counts
+		return take(h.own.touch(ch.Key), &none, ch, now.Unix()), nil
 	}
-	own := h.own.row(ch.Key)
-	h.own.mark(own)
-	return take(own, plan, ch, sec), nil
+	plan := h.plan.touch(ch.PlanKey)
+	return take(h.own.touch(ch.Key), plan, ch, now.Unix()), nil
 }
 
 // Peek implements Counter. It charges nothing and leaves no row behind.
@@ -123,7 +122,7 @@ func (s *shard) row(key string) *counts {
 		return r
 	}
 	var r *counts
-	if len(s.rows) < maxRows {
+	if len(s.rows) < s.bound {
 		r = &counts{key: key}
 	} else {
 		r = s.leastUsed()
@@ -146,6 +145,13 @@ func (s *shard) leastUsed() *counts {
 		}
 	}
 	return pick
+}
+
+// touch returns the key's counts, which are about to change.
+func (s *shard) touch(key string) *counts {
+	r := s.row(key)
+	s.mark(r)
+	return r
 }
 
 func (s *shard) mark(r *counts) {

@@ -42,20 +42,33 @@ func (c *counts) advance(sec int64) {
 	c.day.advance(sec, dayLen)
 }
 
-// bar is one limit with its window.
+// bar is one limit with its window as it stands. It holds values, not pointers, so that no counts reach the heap.
 type bar struct {
 	window Window
 	limit  int64 // 0 = none
-	span   *span
-	length int64
+	used   int64
+	ends   int64 // Unix seconds
 }
 
-func (b bar) full() bool       { return b.limit > 0 && b.span.n >= b.limit }
-func (b bar) ends() int64      { return b.span.start + b.length }
-func (b bar) remaining() int64 { return max(b.limit-b.span.n, 0) }
+func (b bar) full() bool       { return b.limit > 0 && b.used >= b.limit }
+func (b bar) remaining() int64 { return max(b.limit-b.used, 0) }
 
 func (b bar) decision(ok bool) Decision {
-	return Decision{OK: ok, Window: b.window, Limit: b.limit, Remaining: b.remaining(), Reset: time.Unix(b.ends(), 0).UTC()}
+	return Decision{OK: ok, Window: b.window, Limit: b.limit, Remaining: b.remaining(), Reset: time.Unix(b.ends, 0).UTC()}
+}
+
+// bars returns the charge's limits, the shorter window first.
+func bars(own, plan *counts, ch Charge) [4]bar {
+	var planDay int64
+	if ch.planned() {
+		planDay = ch.PlanDay
+	}
+	return [4]bar{
+		{Minute, int64(ch.Windows.PerMinute), own.minute.n, own.minute.start + minuteLen},
+		{Hour, int64(ch.Windows.PerHour), own.hour.n, own.hour.start + hourLen},
+		{Day, int64(ch.Windows.PerDay), own.day.n, own.day.start + dayLen},
+		{Plan, planDay, plan.day.n, plan.day.start + dayLen},
+	}
 }
 
 // take checks every window of the charge and then charges all of them, or, refused, the minute alone. The refusing
@@ -63,44 +76,36 @@ func (b bar) decision(ok bool) Decision {
 func take(own, plan *counts, ch Charge, sec int64) Decision {
 	own.advance(sec)
 	plan.advance(sec)
-	bars := [...]bar{
-		{Minute, int64(ch.Windows.PerMinute), &own.minute, minuteLen},
-		{Hour, int64(ch.Windows.PerHour), &own.hour, hourLen},
-		{Day, int64(ch.Windows.PerDay), &own.day, dayLen},
-		{Plan, 0, &plan.day, dayLen},
-	}
-	if ch.planned() {
-		bars[3].limit = ch.PlanDay
-	}
+	before := bars(own, plan, ch)
 	shut := -1
-	for i, b := range bars {
-		if b.full() && (shut < 0 || b.ends() > bars[shut].ends()) {
+	for i, b := range before {
+		if b.full() && (shut < 0 || b.ends > before[shut].ends) {
 			shut = i
 		}
 	}
 	own.minute.n++
 	if shut >= 0 {
-		return bars[shut].decision(false)
+		return before[shut].decision(false)
 	}
 	own.hour.n++
 	own.day.n++
 	plan.day.n++
-	return least(bars[:])
+	return least(bars(own, plan, ch))
 }
 
 // least describes the window with the least share left, the shorter one where two are equal.
-func least(bars []bar) Decision {
+func least(all [4]bar) Decision {
 	pick := -1
-	for i, b := range bars {
+	for i, b := range all {
 		if b.limit <= 0 {
 			continue
 		}
-		if pick < 0 || b.remaining()*bars[pick].limit < bars[pick].remaining()*b.limit {
+		if pick < 0 || b.remaining()*all[pick].limit < all[pick].remaining()*b.limit {
 			pick = i
 		}
 	}
 	if pick < 0 {
 		return Decision{OK: true}
 	}
-	return bars[pick].decision(true)
+	return all[pick].decision(true)
 }
