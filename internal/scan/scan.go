@@ -177,13 +177,8 @@ type Results struct {
 
 // Store is what scans need of a database, scoped to org throughout; another organization's scan is a NotFound fault.
 type Store interface {
-	Scan(ctx context.Context, org uid.Org, id uid.Scan) (Scan, error)
-	Scans(ctx context.Context, org uid.Org, q Query) (List, error)
-	Results(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery) (Results, error)
-	// EachResult streams all results that match, in order, without holding them; it stops with f's error.
-	EachResult(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery, f func(Result) error) error
-	Artifacts(ctx context.Context, org uid.Org, id uid.Scan) ([]Artifact, error)
-	ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]asset.Observation, error)
+	Reader
+
 	ScanScope(ctx context.Context, org uid.Org) (asset.Scope, error)
 	Organization(ctx context.Context, org uid.Org) (tenant.Organization, error)
 	// Events returns outbox events about the subject after seq, oldest first, at most limit.
@@ -194,10 +189,23 @@ type Store interface {
 	Change(ctx context.Context, org uid.Org, ev audit.Event, unit func(context.Context, Tx) error) error
 }
 
+// Reader are the reads of scans and what they found.
+type Reader interface {
+	Scan(ctx context.Context, org uid.Org, id uid.Scan) (Scan, error)
+	Scans(ctx context.Context, org uid.Org, q Query) (List, error)
+	Results(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery) (Results, error)
+	// EachResult streams all results that match, in order, without holding them; it stops with f's error.
+	EachResult(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery, f func(Result) error) error
+	Artifacts(ctx context.Context, org uid.Org, id uid.Scan) ([]Artifact, error)
+	ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]asset.Observation, error)
+}
+
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice, and holds at most
 // 500 rows.
 type Tx interface {
 	usage.Tx
+
+	Recorder
 
 	InsertScan(ctx context.Context, s Scan) error
 	// CancelScan moves a queued or running scan to cancelled and returns it; SCAN_NOT_CANCELLABLE when it is terminal.
@@ -213,6 +221,12 @@ type Tx interface {
 	// cancelled while it ran under this fence; status and end stay as the cancellation set them.
 	FinishScan(ctx context.Context, id uid.Scan, fence int64, f Finish) error
 
+	// Emit writes an outbox event in the unit; subscribers hear of it after commit.
+	Emit(ctx context.Context, t event.Type, subject string, data any) error
+}
+
+// Recorder are the writes of what a scan found.
+type Recorder interface {
 	// PutArtifact, RecordFindings and RecordAssets write for the attempt that runs under the scan's fence, also after the
 	// scan was cancelled; under another fence they are Conflict faults.
 	PutArtifact(ctx context.Context, id uid.Scan, attempt int, a Artifact) error
@@ -222,9 +236,6 @@ type Tx interface {
 	// FixFindings marks open findings fixed; ones a person decided on keep their status.
 	FixFindings(ctx context.Context, ids []uid.Finding, scan uid.Scan, at time.Time) (int, error)
 	RecordAssets(ctx context.Context, scan Scan, obs []asset.Observation, at time.Time) error
-
-	// Emit writes an outbox event in the unit; subscribers hear of it after commit.
-	Emit(ctx context.Context, t event.Type, subject string, data any) error
 }
 
 // Seen is one observation with its identities, ready to be recorded.

@@ -163,12 +163,16 @@ type Store interface {
 
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice.
 type Tx interface {
-	// KeyForUpdate and UserForUpdate read a record as it is inside this unit and hold it until the unit ends, so that a
-	// change never overwrites one made meanwhile (a renamed key must not come back from its revocation). NotFound where
-	// there is none in the organization.
-	KeyForUpdate(ctx context.Context, id uid.Key) (Key, error)
-	UserForUpdate(ctx context.Context, id uid.User) (User, error)
+	KeyTx
+	AccountTx
+}
 
+// KeyTx are the writes about API keys.
+type KeyTx interface {
+	// KeyForUpdate reads a key as it is inside this unit and holds it until the unit ends, so that a change never
+	// overwrites one made meanwhile (a renamed key must not come back from its revocation). NotFound where there is none
+	// in the organization.
+	KeyForUpdate(ctx context.Context, id uid.Key) (Key, error)
 	InsertKey(ctx context.Context, k Key, h Hash) error
 	// UpdateKey writes name, description, scopes, engines, addresses, windows, expiry and the suspension and revocation times.
 	UpdateKey(ctx context.Context, k Key) error
@@ -176,7 +180,12 @@ type Tx interface {
 	RotateKey(ctx context.Context, id uid.Key, prefix string, h Hash, now, graceEnds time.Time) error
 	// TouchKeys writes last-use times, at most 500 at a time.
 	TouchKeys(ctx context.Context, used map[uid.Key]time.Time) error
+}
 
+// AccountTx are the writes about users and their sessions.
+type AccountTx interface {
+	// UserForUpdate is KeyForUpdate for a user.
+	UserForUpdate(ctx context.Context, id uid.User) (User, error)
 	InsertUser(ctx context.Context, u User) error
 	// UpdateUser writes email, role, password hash, must-reset, disabled, failures, lock and login times.
 	UpdateUser(ctx context.Context, u User) error
