@@ -1,10 +1,12 @@
 package access_test
 
 import (
+	"context"
 	"encoding/base64"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -443,4 +445,71 @@ func FuzzCheckPassword(f *testing.F) {
 			_ = access.CheckPassword("p", password, name)
 		}
 	})
+}
+
+func TestLoginsWaitInABoundedQueueForABoundedTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.user(t)
+		release := b.HoldHashing()
+		const callers = 40 // 32 may wait
+		errs := make(chan error, callers)
+		for range callers {
+			go func() {
+				_, err := b.Login(t.Context(), "alice", secret.New(rightPassword))
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		if got := len(errs); got != callers-32 {
+			t.Errorf("%d callers were refused at once, want %d", got, callers-32)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got := len(errs); got != callers {
+			t.Errorf("%d callers were answered after 5 seconds, want all", got)
+		}
+		for range callers {
+			err := <-errs
+			wantCode(t, err, fault.Unavailable, fault.CodeUnavailable)
+			if fault.Of(err).RetryAfter <= 0 {
+				t.Error("no word on when to retry")
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := b.Login(ctx, "alice", secret.New(rightPassword))
+			errs <- err
+		}()
+		synctest.Wait()
+		cancel()
+		wantCode(t, <-errs, fault.Canceled, fault.CodeCanceled)
+		release()
+		if _, err := b.login(t, rightPassword); err != nil {
+			t.Errorf("after the rush: %v", err)
+		}
+	})
+}
+
+func BenchmarkLogin(b *testing.B) {
+	w := newBench(b)
+	w.user(b)
+	if _, err := w.login(b, rightPassword); err != nil { // renews the cheap hash
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.login(b, rightPassword); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCheckPassword(b *testing.B) {
+	for b.Loop() {
+		if err := access.CheckPassword("p", rightPassword, "alice", "Grove Hill"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -48,7 +48,7 @@ func TestKeyAuthenticatesInEitherHeader(t *testing.T) {
 func TestChecksRunInTheDocumentedOrder(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	k := b.key(t, access.NewKey{Addresses: []string{"192.0.2.0/24"}, ExpiresInDays: ptr(1)})
+	k := b.key(t, access.NewKey{Addresses: []string{"192.0.2.0/24"}, ExpiresInDays: new(1)})
 	b.clock.add(48 * time.Hour)
 	row := b.store.keys[k.Key.ID]
 	row.SuspendedAt, row.RevokedAt = b.clock.Now(), b.clock.Now()
@@ -255,14 +255,16 @@ func TestLastUseIsWrittenAtMostOnceAMinuteAndEndsExact(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if b.store.touches < 4 || b.store.touches > 6 {
-			t.Errorf("%d writes in five minutes", b.store.touches)
+		if n := b.store.touched(); n < 4 || n > 6 {
+			t.Errorf("%d writes in five minutes", n)
 		}
 		time.Sleep(2 * time.Minute) // no calls: the last use is written all the same
-		if got := b.store.keys[k.Key.ID].LastUsedAt; !got.Equal(last.UTC().Truncate(time.Microsecond)) {
+		synctest.Wait()
+		got := locked(b.store, func() time.Time { return b.store.keys[k.Key.ID].LastUsedAt })
+		if !got.Equal(last.UTC().Truncate(time.Microsecond)) {
 			t.Errorf("last use %v, want %v", got, last)
 		}
-		before := b.store.touches
+		before := b.store.touched()
 		if _, err := b.Authenticate(ctx, c); err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +272,7 @@ func TestLastUseIsWrittenAtMostOnceAMinuteAndEndsExact(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if b.store.touches != before+1 {
+		if b.store.touched() != before+1 {
 			t.Error("the stop lost the last use")
 		}
 		if len(b.store.events) != 1 {
@@ -293,15 +295,18 @@ func TestFailedLastUseIsTriedAgain(t *testing.T) {
 		go func() { _ = b.Run(ctx) }()
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if b.store.touches != 0 {
+		if b.store.touched() != 0 {
 			t.Fatal("written although the store failed")
 		}
-		b.store.before = func() { panic("a defect in the store") }
+		locked(b.store, func() bool {
+			b.store.before = func() { panic("a defect in the store") }
+			return true
+		})
 		time.Sleep(5 * time.Second)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if b.store.touches != 1 {
-			t.Errorf("%d writes, want 1", b.store.touches)
+		if n := b.store.touched(); n != 1 {
+			t.Errorf("%d writes, want 1", n)
 		}
 		stop()
 		synctest.Wait()
@@ -346,7 +351,7 @@ func TestAnotherOrganizationsKeyIsNotThere(t *testing.T) {
 	ctx, id := t.Context(), k.Key.ID
 	for name, err := range map[string]error{
 		"get":     second(b.Key(ctx, other, id)),
-		"update":  second(b.UpdateKey(ctx, other, id, access.KeyPatch{Name: ptr("x")})),
+		"update":  second(b.UpdateKey(ctx, other, id, access.KeyPatch{Name: new("x")})),
 		"rotate":  second(b.RotateKey(ctx, other, id, nil)),
 		"revoke":  second(b.RevokeKey(ctx, other, id)),
 		"suspend": second(b.SuspendKey(ctx, other, id)),

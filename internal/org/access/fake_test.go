@@ -3,7 +3,6 @@ package access_test
 import (
 	"context"
 	"crypto/rand"
-	"io"
 	"log/slog"
 	"maps"
 	"sync"
@@ -158,6 +157,15 @@ func (m *memory) Change(ctx context.Context, org uid.Org, ev audit.Event, unit f
 	return nil
 }
 
+// locked looks at or changes the store while a goroutine of the service may use it.
+func locked[T any](m *memory, f func() T) T {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return f()
+}
+
+func (m *memory) touched() int { return locked(m, func() int { return m.touches }) }
+
 func (m *memory) last() recorded {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -301,7 +309,7 @@ func newBench(tb testing.TB, change ...func(*access.Deps)) *bench {
 	b.store.orgs[b.org] = tenant.Organization{ID: b.org, Name: "Grove Hill", Plan: tenant.Enterprise}
 	d := access.Deps{
 		Store: b.store, Organizations: b.store, Now: c.Now, IDs: ids, Rand: rand.Reader,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Engines: []string{"nmap", "sentinel", "trivy", "zap"}, Ceiling: 1,
+		Log: slog.New(slog.DiscardHandler), Engines: []string{"nmap", "sentinel", "trivy", "zap"}, Ceiling: 1,
 	}
 	for _, f := range change {
 		f(&d)
@@ -348,5 +356,3 @@ func locations(err error) []string {
 	}
 	return out
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -53,7 +53,7 @@ func (w *wrongs) text(location, s string, limit int, breaks bool) {
 	case utf8.RuneCountInString(s) > limit:
 		w.add(location, "must have at most "+strconv.Itoa(limit)+" characters")
 	case strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) && !(breaks && (r == '\n' || r == '\t' || r == '\r'))
+		return unicode.IsControl(r) && (!breaks || !strings.ContainsRune("\n\t\r", r))
 	}):
 		w.add(location, "must not hold control characters")
 	}

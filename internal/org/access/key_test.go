@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	mathrand "math/rand/v2"
 	"net/netip"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,13 +54,12 @@ func TestPublishedVectorsAreAccepted(t *testing.T) {
 func TestSingleCharacterMutationsAreRejectedOffline(t *testing.T) {
 	t.Parallel()
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-+/ \x00é"
-	letters := []rune(alphabet)
 	b := newBench(t)
 	tried := 0
 	for tried < 10_000 {
 		key := b.key(t, access.NewKey{}).Secret.Reveal()
 		for i := range len(key) {
-			for _, r := range letters {
+			for _, r := range alphabet {
 				mutant := key[:i] + string(r) + key[i+1:]
 				if mutant == key {
 					continue
@@ -203,5 +204,19 @@ func BenchmarkAuthenticateCachedKey(b *testing.B) {
 		if _, err := w.Authenticate(b.Context(), c); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestDocumentedVectorsAreTheTestedOnes(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../../docs/reference/api-key-format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), access.KeyPattern) {
+		t.Error("the document lacks the pattern")
+	}
+	if got := regexp.MustCompile(access.KeyPattern).FindAllString(string(doc), -1); !slices.Equal(got, vectors()) {
+		t.Errorf("the document has %q, tested are %q", got, vectors())
 	}
 }

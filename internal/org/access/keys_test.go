@@ -53,7 +53,7 @@ func TestEveryWrongFieldOfANewKeyIsNamed(t *testing.T) {
 	_, err := b.CreateKey(t.Context(), b.admin, access.NewKey{
 		Name: long, Description: strings.Repeat("x", 2001), Scopes: []string{"scans:read", "scans:fly", "*", "nothing:*"},
 		Engines: []string{"nmap", "metasploit"}, Addresses: []string{"10.0.0.1", "10.0.0.0/33", "fe80::1%eth0", "host"},
-		PerMinute: ptr(0), PerHour: ptr(50_001), PerDay: ptr(-1), ExpiresInDays: ptr(3651),
+		PerMinute: new(0), PerHour: new(50_001), PerDay: new(-1), ExpiresInDays: new(3651),
 	})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
 	want := []string{
@@ -69,7 +69,7 @@ func TestEveryWrongFieldOfANewKeyIsNamed(t *testing.T) {
 		{Name: "bad\xff", Scopes: []string{"scans:read"}},
 		{Name: "none"},
 		{Name: "many", Scopes: []string{"scans:read"}, Addresses: many},
-		{Name: "zero", Scopes: []string{"scans:read"}, ExpiresInDays: ptr(0)},
+		{Name: "zero", Scopes: []string{"scans:read"}, ExpiresInDays: new(0)},
 	} {
 		_, err := b.CreateKey(t.Context(), b.admin, in)
 		wantCode(t, err, fault.Invalid, fault.CodeValidation)
@@ -82,8 +82,8 @@ func TestEveryWrongFieldOfANewKeyIsNamed(t *testing.T) {
 func TestBoundsOfNumbersAreInclusive(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.key(t, access.NewKey{Name: strings.Repeat("é", 255), PerMinute: ptr(1), PerHour: ptr(1), PerDay: ptr(1), ExpiresInDays: ptr(1)})
-	k := b.key(t, access.NewKey{PerMinute: ptr(1000), PerHour: ptr(50_000), PerDay: ptr(500_000), ExpiresInDays: ptr(3650)})
+	b.key(t, access.NewKey{Name: strings.Repeat("é", 255), PerMinute: new(1), PerHour: new(1), PerDay: new(1), ExpiresInDays: new(1)})
+	k := b.key(t, access.NewKey{PerMinute: new(1000), PerHour: new(50_000), PerDay: new(500_000), ExpiresInDays: new(3650)})
 	if want := b.clock.Now().Add(3650 * 24 * time.Hour); !k.Key.ExpiresAt.Equal(want) {
 		t.Errorf("ends %v, want %v", k.Key.ExpiresAt, want)
 	}
@@ -92,8 +92,8 @@ func TestBoundsOfNumbersAreInclusive(t *testing.T) {
 func TestCeilingMultipliesTheMaxima(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(d *access.Deps) { d.Ceiling = 3 })
-	b.key(t, access.NewKey{PerMinute: ptr(3000), PerHour: ptr(150_000), PerDay: ptr(1_500_000)})
-	_, err := b.CreateKey(t.Context(), b.admin, access.NewKey{Name: "n", Scopes: []string{"scans:read"}, PerMinute: ptr(3001)})
+	b.key(t, access.NewKey{PerMinute: new(3000), PerHour: new(150_000), PerDay: new(1_500_000)})
+	_, err := b.CreateKey(t.Context(), b.admin, access.NewKey{Name: "n", Scopes: []string{"scans:read"}, PerMinute: new(3001)})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
 }
 
@@ -103,7 +103,7 @@ func TestCeilingOfZeroLetsOnlyTheOperatorDropWindows(t *testing.T) {
 	if k := b.key(t, access.NewKey{}); k.Key.Windows != (access.Windows{}) {
 		t.Errorf("operator's key has windows %+v", k.Key.Windows)
 	}
-	if k := b.key(t, access.NewKey{PerMinute: ptr(5000)}); k.Key.Windows != (access.Windows{PerMinute: 5000}) {
+	if k := b.key(t, access.NewKey{PerMinute: new(5000)}); k.Key.Windows != (access.Windows{PerMinute: 5000}) {
 		t.Errorf("windows %+v", k.Key.Windows)
 	}
 	user := access.Actor{Org: b.org, Kind: audit.ActorUser, ID: "u", Role: access.RoleAdmin, Scopes: access.RoleAdmin.Scopes()}
@@ -111,9 +111,9 @@ func TestCeilingOfZeroLetsOnlyTheOperatorDropWindows(t *testing.T) {
 	if err != nil || k.Key.Windows != access.DefaultWindows() {
 		t.Errorf("%+v, %v", k.Key.Windows, err)
 	}
-	_, err = b.CreateKey(t.Context(), user, access.NewKey{Name: "n", Scopes: []string{"scans:read"}, PerMinute: ptr(0)})
+	_, err = b.CreateKey(t.Context(), user, access.NewKey{Name: "n", Scopes: []string{"scans:read"}, PerMinute: new(0)})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
-	_, err = b.CreateKey(t.Context(), user, access.NewKey{Name: "n", Scopes: []string{"scans:read"}, PerMinute: ptr(1001)})
+	_, err = b.CreateKey(t.Context(), user, access.NewKey{Name: "n", Scopes: []string{"scans:read"}, PerMinute: new(1001)})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
 }
 
@@ -136,7 +136,7 @@ func TestKeyCannotHandOnMoreThanItHas(t *testing.T) {
 	b := newBench(t)
 	a := b.as(t, b.key(t, access.NewKey{
 		Scopes: []string{"keys:manage", "scans:*"}, Engines: []string{"nmap", "zap"}, Addresses: []string{"192.0.2.0/24"},
-		PerMinute: ptr(30), PerHour: ptr(300), PerDay: ptr(3000), ExpiresInDays: ptr(10),
+		PerMinute: new(30), PerHour: new(300), PerDay: new(3000), ExpiresInDays: new(10),
 	}), "192.0.2.1")
 	ok := access.NewKey{Name: "child", Scopes: []string{"scans:read"}}
 	child, err := b.CreateKey(t.Context(), a, ok)
@@ -156,10 +156,10 @@ func TestKeyCannotHandOnMoreThanItHas(t *testing.T) {
 		"scopes":             func(k *access.NewKey) { k.Scopes = []string{"scans:read", "usage:read"} },
 		"allowedScanTypes":   func(k *access.NewKey) { k.Engines = []string{"nmap", "trivy"} },
 		"allowedIpAddresses": func(k *access.NewKey) { k.Addresses = []string{"192.0.0.0/16"} },
-		"rateLimitPerMinute": func(k *access.NewKey) { k.PerMinute = ptr(31) },
-		"rateLimitPerHour":   func(k *access.NewKey) { k.PerHour = ptr(301) },
-		"rateLimitPerDay":    func(k *access.NewKey) { k.PerDay = ptr(3001) },
-		"expiresInDays":      func(k *access.NewKey) { k.ExpiresInDays = ptr(11) },
+		"rateLimitPerMinute": func(k *access.NewKey) { k.PerMinute = new(31) },
+		"rateLimitPerHour":   func(k *access.NewKey) { k.PerHour = new(301) },
+		"rateLimitPerDay":    func(k *access.NewKey) { k.PerDay = new(3001) },
+		"expiresInDays":      func(k *access.NewKey) { k.ExpiresInDays = new(11) },
 	} {
 		in := ok
 		change(&in)
@@ -183,7 +183,7 @@ func TestWeakerKeyCannotRotateOrChangeAStrongerOne(t *testing.T) {
 	weak := b.as(t, b.key(t, access.NewKey{Scopes: []string{"keys:manage"}}), "")
 	_, err := b.RotateKey(t.Context(), weak, strong.Key.ID, nil)
 	wantCode(t, err, fault.Forbidden, fault.CodeForbidden)
-	_, err = b.UpdateKey(t.Context(), weak, strong.Key.ID, access.KeyPatch{Name: ptr("mine")})
+	_, err = b.UpdateKey(t.Context(), weak, strong.Key.ID, access.KeyPatch{Name: new("mine")})
 	wantCode(t, err, fault.Forbidden, fault.CodeForbidden)
 	_, err = b.SuspendKey(t.Context(), weak, strong.Key.ID)
 	wantCode(t, err, fault.Forbidden, fault.CodeForbidden)
@@ -209,8 +209,8 @@ func TestUserCannotGiveScopesTheRoleLacks(t *testing.T) {
 func TestUpdateChangesWhatIsSetAndLeavesTheRest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	k := b.key(t, access.NewKey{Name: "before", Description: "d", Engines: []string{"nmap"}, PerMinute: ptr(7), ExpiresInDays: ptr(5)})
-	got, err := b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{Name: ptr("after"), Engines: &[]string{}, NeverExpires: true})
+	k := b.key(t, access.NewKey{Name: "before", Description: "d", Engines: []string{"nmap"}, PerMinute: new(7), ExpiresInDays: new(5)})
+	got, err := b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{Name: new("after"), Engines: &[]string{}, NeverExpires: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestUpdateChangesWhatIsSetAndLeavesTheRest(t *testing.T) {
 		t.Errorf("key (-want +got)\n%s", d)
 	}
 	_, err = b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{
-		Name: ptr(""), Scopes: &[]string{}, PerDay: ptr(0), ExpiresInDays: ptr(1), NeverExpires: true,
+		Name: new(""), Scopes: &[]string{}, PerDay: new(0), ExpiresInDays: new(1), NeverExpires: true,
 	})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
 	if d := cmp.Diff([]string{"name", "scopes", "rateLimitPerDay", "expiresInDays"}, locations(err)); d != "" {
@@ -238,7 +238,7 @@ func TestChangeDoesNotUndoARevocationMadeMeanwhile(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	_, err := b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{Name: ptr("renamed")})
+	_, err := b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{Name: new("renamed")})
 	wantCode(t, err, fault.Conflict, fault.CodeConflict)
 	if b.store.keys[k.Key.ID].RevokedAt.IsZero() {
 		t.Error("the key lives again")
@@ -248,7 +248,7 @@ func TestChangeDoesNotUndoARevocationMadeMeanwhile(t *testing.T) {
 func TestRotationKeepsTheKeyAndGivesGrace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	k := b.key(t, access.NewKey{Engines: []string{"nmap"}, PerMinute: ptr(9)})
+	k := b.key(t, access.NewKey{Engines: []string{"nmap"}, PerMinute: new(9)})
 	next, err := b.RotateKey(t.Context(), b.admin, k.Key.ID, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -283,7 +283,7 @@ func TestAtMostTwoSecretsLive(t *testing.T) {
 	first := b.key(t, access.NewKey{})
 	all := []access.Issued{first}
 	for range 3 {
-		next, err := b.RotateKey(t.Context(), b.admin, first.Key.ID, ptr(168))
+		next, err := b.RotateKey(t.Context(), b.admin, first.Key.ID, new(168))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,13 +305,13 @@ func TestGraceOfZeroCutsAtOnce(t *testing.T) {
 	if _, err := b.Authenticate(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.RotateKey(t.Context(), b.admin, k.Key.ID, ptr(0)); err != nil {
+	if _, err := b.RotateKey(t.Context(), b.admin, k.Key.ID, new(0)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := b.Authenticate(t.Context(), c)
 	wantCode(t, err, fault.Unauthenticated, fault.CodeInvalidKey)
 	for _, hours := range []int{-1, 169} {
-		_, err := b.RotateKey(t.Context(), b.admin, k.Key.ID, ptr(hours))
+		_, err := b.RotateKey(t.Context(), b.admin, k.Key.ID, new(hours))
 		wantCode(t, err, fault.Invalid, fault.CodeValidation)
 		if d := cmp.Diff([]string{"gracePeriodHours"}, locations(err)); d != "" {
 			t.Error(d)
@@ -322,7 +322,7 @@ func TestGraceOfZeroCutsAtOnce(t *testing.T) {
 func TestDeadKeysStayDead(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	k := b.key(t, access.NewKey{ExpiresInDays: ptr(1)})
+	k := b.key(t, access.NewKey{ExpiresInDays: new(1)})
 	b.clock.add(24 * time.Hour)
 	_, err := b.RotateKey(t.Context(), b.admin, k.Key.ID, nil)
 	wantCode(t, err, fault.Conflict, fault.CodeConflict)
@@ -336,7 +336,7 @@ func TestDeadKeysStayDead(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"rotate":  second(b.RotateKey(t.Context(), b.admin, k.Key.ID, nil)),
-		"update":  second(b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{Name: ptr("x")})),
+		"update":  second(b.UpdateKey(t.Context(), b.admin, k.Key.ID, access.KeyPatch{Name: new("x")})),
 		"suspend": second(b.SuspendKey(t.Context(), b.admin, k.Key.ID)),
 		"resume":  second(b.ResumeKey(t.Context(), b.admin, k.Key.ID)),
 	} {
@@ -366,7 +366,7 @@ func TestNoOrderWidensAKey(t *testing.T) {
 	b := newBench(t)
 	parent := b.as(t, b.key(t, access.NewKey{
 		Scopes: []string{"keys:manage", "scans:*", "findings:read"}, Engines: []string{"nmap", "zap"},
-		Addresses: []string{"10.0.0.0/8", "2001:db8::/32"}, PerMinute: ptr(50), PerHour: ptr(500), PerDay: ptr(5000), ExpiresInDays: ptr(30),
+		Addresses: []string{"10.0.0.0/8", "2001:db8::/32"}, PerMinute: new(50), PerHour: new(500), PerDay: new(5000), ExpiresInDays: new(30),
 	}), "10.0.0.1")
 	some := func(rt *rapid.T, label string, from []string) []string {
 		if rapid.Bool().Draw(rt, label+" left out") {
@@ -378,10 +378,10 @@ func TestNoOrderWidensAKey(t *testing.T) {
 		if rapid.Bool().Draw(rt, label+" left out") {
 			return nil
 		}
-		return ptr(rapid.IntRange(-1, top).Draw(rt, label))
+		return new(rapid.IntRange(-1, top).Draw(rt, label))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		got, err := b.CreateKey(context.Background(), parent, access.NewKey{ //nolint:usetesting // rapid has no context of its own
+		got, err := b.CreateKey(context.Background(), parent, access.NewKey{
 			Name:          "child",
 			Scopes:        some(rt, "scopes", []string{"scans:*", "scans:read", "findings:read", "findings:*", "usage:read", "keys:manage"}),
 			Engines:       some(rt, "engines", []string{"nmap", "zap", "trivy"}),

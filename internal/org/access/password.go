@@ -145,8 +145,10 @@ func runLength(text []rune) int {
 	for longest < len(text) && text[longest] == text[0] {
 		longest++
 	}
-	for _, row := range []string{"abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "qwertzuiop", "azertyuiop",
-		"asdfghjkl", "zxcvbnm", "yxcvbnm", "1q2w3e4r5t6y7u8i9o0p", "qazwsxedcrfvtgbyhnujmikolp", "!@#$%^&*()"} {
+	for _, row := range []string{
+		"abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "qwertzuiop", "azertyuiop",
+		"asdfghjkl", "zxcvbnm", "yxcvbnm", "1q2w3e4r5t6y7u8i9o0p", "qazwsxedcrfvtgbyhnujmikolp", "!@#$%^&*()",
+	} {
 		longest = max(longest, runIn([]rune(row), text))
 	}
 	if longest < 3 {

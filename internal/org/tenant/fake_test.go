@@ -142,5 +142,3 @@ func wantCode(tb testing.TB, err error, kind fault.Kind, code fault.Code) {
 		tb.Fatalf("got %s %s, want %s %s", f.Kind, f.Error(), kind, code)
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

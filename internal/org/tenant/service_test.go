@@ -66,8 +66,14 @@ func TestBadOrganizationsAreRefused(t *testing.T) {
 	m, told := newMemory(), []uid.Org{}
 	o := newOperator(m, &told)
 	for field, in := range map[string][]tenant.NewOrganization{
-		"name": {{Plan: tenant.Pro}, {Name: "  ", Plan: tenant.Pro}, {Name: " x", Plan: tenant.Pro}, {Name: "a\nb", Plan: tenant.Pro},
-			{Name: "\xff", Plan: tenant.Pro}, {Name: strings.Repeat("é", 256), Plan: tenant.Pro}},
+		"name": {
+			{Plan: tenant.Pro},
+			{Name: "  ", Plan: tenant.Pro},
+			{Name: " x", Plan: tenant.Pro},
+			{Name: "a\nb", Plan: tenant.Pro},
+			{Name: "\xff", Plan: tenant.Pro},
+			{Name: strings.Repeat("é", 256), Plan: tenant.Pro},
+		},
 		"plan": {{Name: "x"}, {Name: "x", Plan: "gold"}},
 	} {
 		for _, order := range in {
@@ -119,7 +125,7 @@ func TestSettingsPatchChangesWhatIsSet(t *testing.T) {
 	m.settings[org] = tenant.Defaults()
 	s := newService(m)
 	got, err := s.UpdateSettings(t.Context(), org, tenant.SettingsPatch{
-		RequireSignedEvidence: ptr(true), WarningDays: ptr(60), TimeZone: ptr("Europe/Paris"), DiscoverySchedule: ptr("0 3 * * mon-fri"),
+		RequireSignedEvidence: new(true), WarningDays: new(60), TimeZone: new("Europe/Paris"), DiscoverySchedule: new("0 3 * * mon-fri"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +142,7 @@ func TestSettingsPatchChangesWhatIsSet(t *testing.T) {
 	if len(m.events) != 1 || m.events[0].Type != event.SettingsUpdated {
 		t.Errorf("events %+v", m.events)
 	}
-	if got, err := s.UpdateSettings(t.Context(), org, tenant.SettingsPatch{DiscoverySchedule: ptr("")}); err != nil || got.DiscoverySchedule != "" {
+	if got, err := s.UpdateSettings(t.Context(), org, tenant.SettingsPatch{DiscoverySchedule: new("")}); err != nil || got.DiscoverySchedule != "" {
 		t.Errorf("schedule taken away: %+v, %v", got, err)
 	}
 }
@@ -147,8 +153,8 @@ func TestEveryWrongSettingIsNamedAndNothingChanges(t *testing.T) {
 	m.settings[org] = tenant.Defaults()
 	s := newService(m)
 	_, err := s.UpdateSettings(t.Context(), org, tenant.SettingsPatch{
-		CriticalDays: ptr(0), WarningDays: ptr(-1), AuditDays: ptr(364), ScanDays: ptr(0), TimeZone: ptr("Mars/Olympus"),
-		Organization: ptr(0), Engine: ptr(1001), TargetHost: ptr(101), DiscoverySchedule: ptr("every day"), RequireSignedEvidence: ptr(true),
+		CriticalDays: new(0), WarningDays: new(-1), AuditDays: new(364), ScanDays: new(0), TimeZone: new("Mars/Olympus"),
+		Organization: new(0), Engine: new(1001), TargetHost: new(101), DiscoverySchedule: new("every day"), RequireSignedEvidence: new(true),
 	})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
 	var got []string
@@ -173,7 +179,7 @@ func TestEveryWrongSettingIsNamedAndNothingChanges(t *testing.T) {
 		wantCode(t, err, fault.Invalid, fault.CodeValidation)
 	}
 	// A pair that was right apart can be wrong together.
-	_, err = s.UpdateSettings(t.Context(), org, tenant.SettingsPatch{CriticalDays: ptr(31)})
+	_, err = s.UpdateSettings(t.Context(), org, tenant.SettingsPatch{CriticalDays: new(31)})
 	wantCode(t, err, fault.Invalid, fault.CodeValidation)
 	_, err = s.UpdateSettings(t.Context(), "019aa000-0000-7000-8000-000000000002", tenant.SettingsPatch{})
 	wantCode(t, err, fault.NotFound, fault.CodeNotFound)

@@ -112,7 +112,7 @@ func (h held) release() {
 }
 
 func (c *MemoryCounter) index(key string) int {
-	return int(maphash.String(c.seed, key) % shards) //nolint:gosec // G115: below 64
+	return int(maphash.String(c.seed, key) % shards)
 }
 
 // row returns the key's counts, new ones where there are none. A full shard reuses the counts of the key it forgets,

@@ -16,7 +16,7 @@ import (
 	"assay.dev/assay/internal/org/usage"
 )
 
-var start = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // read-only in tests
+var start = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
 func windows(minute, hour, day int) access.Windows {
 	return access.Windows{PerMinute: minute, PerHour: hour, PerDay: day}
@@ -24,7 +24,7 @@ func windows(minute, hour, day int) access.Windows {
 
 func take(tb testing.TB, c usage.Counter, ch usage.Charge, now time.Time) usage.Decision {
 	tb.Helper()
-	d, err := c.Take(context.Background(), ch, now) //nolint:usetesting // also called from goroutines and rapid
+	d, err := c.Take(context.Background(), ch, now)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -179,8 +179,10 @@ func TestParallelCallersNeverPassAWindow(t *testing.T) {
 		w := windows(rapid.IntRange(0, 40).Draw(rt, "minute"), rapid.IntRange(0, 60).Draw(rt, "hour"), rapid.IntRange(0, 80).Draw(rt, "day"))
 		planDay := rapid.Int64Range(0, 90).Draw(rt, "plan")
 		keys := rapid.IntRange(1, 3).Draw(rt, "keys")
-		times := rapid.SliceOfN(rapid.SampledFrom([]time.Duration{0, -time.Second, time.Second, time.Minute, 59 * time.Minute,
-			time.Hour, 14 * time.Hour, -2 * time.Hour}), 1, 5).Draw(rt, "times")
+		times := rapid.SliceOfN(rapid.SampledFrom([]time.Duration{
+			0, -time.Second, time.Second, time.Minute, 59 * time.Minute,
+			time.Hour, 14 * time.Hour, -2 * time.Hour,
+		}), 1, 5).Draw(rt, "times")
 		c := usage.NewMemory()
 		var newest time.Time // a clock that goes back counts in the newest window
 		type slot struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -180,7 +179,7 @@ func TestCountersSurviveARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := &keeper{rows: map[string]usage.Row{}}
-		log := slog.New(slog.NewTextHandler(io.Discard, nil))
+		log := slog.New(slog.DiscardHandler)
 		life := func(calls int) (passed int) {
 			c := usage.NewMemory()
 			saver := usage.NewSaver(usage.SaverDeps{Counter: c, Keeper: k, Now: time.Now, Log: log})

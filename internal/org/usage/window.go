@@ -76,16 +76,15 @@ func bars(own, plan *counts, ch Charge) [4]bar {
 func take(own, plan *counts, ch Charge, sec int64) Decision {
 	own.advance(sec)
 	plan.advance(sec)
-	before := bars(own, plan, ch)
-	shut := -1
-	for i, b := range before {
-		if b.full() && (shut < 0 || b.ends > before[shut].ends) {
-			shut = i
+	var shut bar // a limit of 0 stands for none
+	for _, b := range bars(own, plan, ch) {
+		if b.full() && (shut.limit == 0 || b.ends > shut.ends) {
+			shut = b
 		}
 	}
 	own.minute.n++
-	if shut >= 0 {
-		return before[shut].decision(false)
+	if shut.limit > 0 {
+		return shut.decision(false)
 	}
 	own.hour.n++
 	own.day.n++
@@ -95,17 +94,14 @@ func take(own, plan *counts, ch Charge, sec int64) Decision {
 
 // least describes the window with the least share left, the shorter one where two are equal.
 func least(all [4]bar) Decision {
-	pick := -1
-	for i, b := range all {
-		if b.limit <= 0 {
-			continue
-		}
-		if pick < 0 || b.remaining()*all[pick].limit < all[pick].remaining()*b.limit {
-			pick = i
+	var pick bar
+	for _, b := range all {
+		if b.limit > 0 && (pick.limit == 0 || b.remaining()*pick.limit < pick.remaining()*b.limit) {
+			pick = b
 		}
 	}
-	if pick < 0 {
+	if pick.limit == 0 {
 		return Decision{OK: true}
 	}
-	return all[pick].decision(true)
+	return pick.decision(true)
 }
