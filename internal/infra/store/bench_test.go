@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
@@ -28,19 +30,25 @@ func share(b *testing.B, work func(ctx context.Context) error) {
 	b.Helper()
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	took := make([]time.Duration, b.N)
 	b.ResetTimer()
 	for range callers {
 		wg.Go(func() {
-			for next.Add(1) <= int64(b.N) {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				start := time.Now()
 				if err := work(b.Context()); err != nil {
 					b.Error(err)
 					return
 				}
+				took[i-1] = time.Since(start)
 			}
 		})
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "units/s")
+	slices.Sort(took)
+	b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
+	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
 }
 
 func call() *audit.Call {
@@ -65,6 +73,7 @@ func eachDatabase(b *testing.B, f func(b *testing.B, s *store.Store)) {
 // BenchmarkChange is a durable, audited unit: one row of data, its entry, its place in the log.
 func BenchmarkChange(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		share(b, func(ctx context.Context) error {
 			ctx = audit.WithCall(ctx, call())
 			return s.Unit(ctx, orgA, audit.Event{Type: event.AssetCreated, Resource: audit.Resource{Kind: "asset", ID: string(orgB)}},
@@ -76,6 +85,7 @@ func BenchmarkChange(b *testing.B) {
 // BenchmarkRecord is the entry of a read.
 func BenchmarkRecord(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		share(b, func(ctx context.Context) error {
 			return s.Record(audit.WithCall(ctx, call()), orgA, audit.Event{Type: event.AssetRead})
 		})
@@ -85,6 +95,7 @@ func BenchmarkRecord(b *testing.B) {
 // BenchmarkChangeAlone is one caller after the other: what sharing a flush must not cost.
 func BenchmarkChangeAlone(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		for b.Loop() {
 			err := s.Unit(audit.WithCall(b.Context(), call()), orgA, audit.Event{Type: event.AssetCreated},
 				func(ctx context.Context, tx *store.Tx) error { return tx.Note(ctx, "s", nil) })

@@ -45,7 +45,15 @@ func (s *Store) Record(ctx context.Context, org uid.Org, ev audit.Event) error {
 	if ev.Unlogged() {
 		return nil
 	}
-	return s.submit(ctx, only(org), ev, nil)
+	return auditFault(s.submit(ctx, only(org), ev, nil))
+}
+
+// auditFault names what couldn't be done: no call is answered whose entry isn't durable.
+func auditFault(err error) error {
+	if err == nil || fault.KindOf(err) != fault.Unavailable {
+		return err
+	}
+	return fault.New(fault.Unavailable, fault.CodeAuditUnavailable, "the audit log can't be written now; try again").After(retryAfter).Because(err)
 }
 
 // RecordEntry writes an entry as it is, for summaries and acts of the server. Org and Type are required; ID, Time and
@@ -58,7 +66,7 @@ func (s *Store) RecordEntry(ctx context.Context, e audit.Entry) error {
 	if err != nil {
 		return err
 	}
-	return s.db.write(ctx, newUnit(ctx, only(e.Org), l, nil))
+	return auditFault(s.db.write(ctx, newUnit(ctx, only(e.Org), l, nil)))
 }
 
 func (s *Store) submit(ctx context.Context, sc scope, ev audit.Event, run func(context.Context, *Tx) error) error {

@@ -26,7 +26,7 @@ const crashDir = "ASSAY_TEST_CRASH_DIR"
 
 // TestMain lets the binary run itself as the process that gets killed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(crashDir); dir != "" { //nolint:forbidigo // how the test talks to its other half
+	if dir := os.Getenv(crashDir); dir != "" {
 		os.Exit(crashing(dir))
 	}
 	os.Exit(m.Run())
@@ -64,7 +64,7 @@ func crashing(dir string) int {
 
 func openFor(dir string) (*store.Store, error) {
 	return store.Open(context.Background(), store.Config{
-		Path: filepath.Join(dir, "assay.db"), Now: time.Now, IDs: uid.NewSource(time.Now, rand.Reader), Rand: rand.Reader, //nolint:forbidigo // a process of its own, with the real clock
+		Path: filepath.Join(dir, "assay.db"), Now: time.Now, IDs: uid.NewSource(time.Now, rand.Reader), Rand: rand.Reader,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }
@@ -110,7 +110,7 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 // runAndKill starts the writing process, kills it after so many acknowledgements, and notes them.
 func runAndKill(t *testing.T, dir string, after int, acknowledged map[string]bool) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

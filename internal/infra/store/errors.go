@@ -6,11 +6,11 @@ import (
 	"errors"
 	"time"
 
-	"assay.dev/assay/internal/word/fault"
-
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"assay.dev/assay/internal/word/fault"
 )
 
 // retryAfter is what callers are told when the database can't take their change now.
@@ -59,8 +59,7 @@ func violatesUnique(err error) bool {
 
 // sqliteCode returns the extended result code, 0 where err isn't SQLite's.
 func sqliteCode(err error) int {
-	var e sqliteError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[sqliteError](err); ok {
 		return e.Code()
 	}
 	return 0
@@ -76,8 +75,7 @@ var _ sqliteError = (*sqlite.Error)(nil)
 
 // postgresCode returns the SQLSTATE, empty where err isn't the server's.
 func postgresCode(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return ""

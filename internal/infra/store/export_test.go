@@ -134,7 +134,7 @@ func (s *Store) Dialect() string { return string(s.dialect) }
 func (s *Store) Waiting() int {
 	b, ok := s.db.(*sqliteStore)
 	if !ok {
-		return int(s.db.(*postgresStore).waiting.Load()) //nolint:forcetypeassert,errcheck // there are two
+		return int(s.db.(*postgresStore).waiting.Load()) //nolint:forcetypeassert // there are two
 	}
 	return len(b.writer.queue) + len(b.writer.bulk)
 }
@@ -147,3 +147,10 @@ func (c *WindowCounter) AtTimes() *WindowCounter {
 
 // Enqueue enqueues some job.
 func (t *Tx) Enqueue(ctx context.Context) error { return t.enqueue(ctx, job.Scan{Org: t.scope.org}) }
+
+// ReadText runs any statement where readers run theirs.
+func (s *Store) ReadText(ctx context.Context, org uid.Org, text string) error {
+	return s.db.read(ctx, only(org), true, func(ctx context.Context, v *View) error {
+		return v.eachText(ctx, text, nil, func(*sql.Rows) error { return nil })
+	})
+}

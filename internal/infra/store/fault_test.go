@@ -22,14 +22,14 @@ func enqueueNote(ctx context.Context, tx *sql.Tx, j job.Scan) error {
 // TestNoFailingStatementTearsAUnit fails each statement of a series of units in turn, BEGIN and COMMIT among them, once
 // with a plain error and once with one that ends the transaction, and compares what is there with what was
 // acknowledged.
-func TestNoFailingStatementTearsAUnit(t *testing.T) {
+func TestNoFailingStatementTearsAUnit(t *testing.T) { //nolint:tparallel // the subtests share what fails their statements
 	t.Parallel()
 	var next atomic.Int64 // the statement to fail; 0 = none
 	var with atomic.Value
 	inject := testkit.WithConfig(func(cfg *store.Config) {
 		store.Inject(cfg, func(string) error {
 			if next.Load() > 0 && next.Add(-1) == 0 {
-				return with.Load().(error) //nolint:forcetypeassert,errcheck // the test stores nothing else
+				return with.Load().(error) //nolint:forcetypeassert // the test stores nothing else
 			}
 			return nil
 		})
@@ -39,7 +39,7 @@ func TestNoFailingStatementTearsAUnit(t *testing.T) {
 			s := open(t, inject)
 			s.SetJobs(store.Jobs{Enqueue: enqueueNote})
 			var entries, outbox int64
-			for _, failure := range []error{errInjected{}, codeFull} {
+			for _, failure := range []error{injectedError{}, errFull} {
 				with.Store(wrapped{failure})
 				for n := int64(1); ; n++ {
 					next.Store(n)
@@ -63,18 +63,18 @@ type wrapped struct{ error }
 
 func (w wrapped) Unwrap() error { return w.error }
 
-type errInjected struct{}
+type injectedError struct{}
 
-func (errInjected) Error() string { return "injected" }
+func (injectedError) Error() string { return "injected" }
 
 // series runs units one after the other and returns what was acknowledged.
 func series(t *testing.T, s *store.Store) (entries, outbox int64) {
 	t.Helper()
-	job := func(ctx context.Context, tx *store.Tx) error { return errors.Join(note(ctx, tx), tx.Enqueue(ctx)) }
+	both := func(ctx context.Context, tx *store.Tx) error { return errors.Join(note(ctx, tx), tx.Enqueue(ctx)) }
 	if s.Unit(t.Context(), orgA, logged(), note) == nil {
 		entries, outbox = entries+1, outbox+1
 	}
-	if s.Unit(t.Context(), orgA, logged(), job) == nil {
+	if s.Unit(t.Context(), orgA, logged(), both) == nil {
 		entries, outbox = entries+1, outbox+2
 	}
 	if s.Unit(t.Context(), orgA, audit.Bookkeeping("test"), note) == nil {

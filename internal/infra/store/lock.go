@@ -26,7 +26,7 @@ func takeLock(path string) (*fileLock, error) {
 	if err != nil {
 		return nil, internal("the lock file of the data folder can't be opened", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a file descriptor is a small number
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer f.Close() //nolint:errcheck // nothing was written
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, internal("the data folder can't be locked", err)

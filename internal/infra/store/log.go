@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/fault"
@@ -49,9 +50,7 @@ func (p *pendingLog) keep() {
 	if len(p.l.ranges)+len(p.grown) > maxRanges {
 		p.l.forget()
 	}
-	for org, r := range p.grown {
-		p.l.ranges[org] = r
-	}
+	maps.Copy(p.l.ranges, p.grown)
 }
 
 // write gives every entry its index and writes entries, completed subtrees and the new edges: a few statements for

@@ -110,7 +110,7 @@ func TestAnExportReadsTheWholeLogInOrder(t *testing.T) {
 		}
 		n := 0
 		err := s.EachLogged(t.Context(), orgA, 0, 303, func(l store.Logged) error {
-			if l.Index != uint64(n) { //nolint:gosec // small
+			if l.Index != uint64(n) {
 				return fmt.Errorf("index %d at %d", l.Index, n)
 			}
 			n++

@@ -69,7 +69,7 @@ func (s *Store) LogEntries(ctx context.Context, org uid.Org, from, to uint64, li
 	if from > most {
 		return nil, nil
 	}
-	return s.logged(ctx, org, "log.entries", int64(from), int64(min(to, most)), limit) //nolint:gosec // bounded above
+	return s.logged(ctx, org, "log.entries", int64(from), int64(min(to, most)), limit)
 }
 
 // LogNewest returns entries newest first: those with an index below before, at most limit, and in front of them, when
@@ -80,7 +80,7 @@ func (s *Store) LogNewest(ctx context.Context, org uid.Org, before uint64, limit
 	}
 	const most = 1<<63 - 1
 	if before != 0 {
-		return s.logged(ctx, org, "log.newest", int64(min(before, most)), limit) //nolint:gosec // bounded
+		return s.logged(ctx, org, "log.newest", int64(min(before, most)), limit)
 	}
 	pending, err := s.logged(ctx, org, "log.pending", limit)
 	if err != nil || len(pending) == limit {

@@ -12,10 +12,10 @@ import (
 	"strconv"
 	"strings"
 
-	"assay.dev/assay/internal/word/fault"
-
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"assay.dev/assay/internal/word/fault"
 )
 
 //go:embed migrate

@@ -4,14 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
-	"assay.dev/assay/internal/word/fault"
-
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"assay.dev/assay/internal/word/fault"
 )
 
 // postgresStore is PostgreSQL: every unit is a transaction, the server shares its flushes. Audit entries and outbox
@@ -52,7 +54,7 @@ func openPostgres(ctx context.Context, s *Store) (_ *postgresStore, err error) {
 	if err = b.db.PingContext(ctx); err != nil {
 		return nil, unavailable("the database can't be reached", err)
 	}
-	if err = migrate(ctx, s, b.db); err != nil {
+	if err = b.migrate(ctx); err != nil {
 		return nil, err
 	}
 	if err = b.checkLogs(ctx); err != nil {
@@ -60,8 +62,18 @@ func openPostgres(ctx context.Context, s *Store) (_ *postgresStore, err error) {
 	}
 	b.warnRole(ctx)
 	b.records = newRecorder(b)
-	go b.records.loop()
+	go b.records.loop() //nolint:contextcheck // it outlives the opening; close ends it
 	return b, nil
+}
+
+// migrate brings the schema up to date without the limits of time that bind units.
+func (b *postgresStore) migrate(ctx context.Context) error {
+	cfg := b.cfg.Copy()
+	cfg.RuntimeParams["statement_timeout"] = "0"
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	db := sql.OpenDB(newPostgresConnector(cfg, nil))
+	defer db.Close() //nolint:errcheck // it goes anyway
+	return migrate(ctx, b.s, db)
 }
 
 // warnRole says so when the second belt isn't worn: superusers pass row-level security by.
@@ -115,8 +127,8 @@ func (b *postgresStore) unit(ctx context.Context, u *unit) error {
 	if err != nil {
 		return readFault(err)
 	}
-	defer conn.Close() //nolint:errcheck // back to the pool
-	tx, err := conn.BeginTx(beginning(u.ctx, beginWrite, u.scope), nil)
+	defer conn.Close()                                                  //nolint:errcheck // back to the pool
+	tx, err := conn.BeginTx(beginning(u.ctx, beginWrite, u.scope), nil) //nolint:contextcheck // u.ctx is ctx without its end: what has begun gets a true answer
 	if err != nil {
 		return writeFault(err)
 	}
@@ -184,10 +196,20 @@ func (b *postgresStore) read(ctx context.Context, sc scope, single bool, f func(
 
 func (b *postgresStore) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.sequencer(ctx) })
-	g.Go(func() error { return b.listen(ctx) })
-	g.Go(func() error { return b.s.sweep(ctx) })
+	for _, f := range []func(context.Context) error{b.sequencer, b.listen, b.s.sweep} {
+		g.Go(func() error { return guarded(ctx, f) })
+	}
 	return g.Wait()
+}
+
+// guarded runs f and turns its panic into an error, which ends Run and with it the process in good order.
+func guarded(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = internal("the store's background work failed", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return f(ctx)
 }
 
 // checkLogs repairs the audit logs' edges, unless a running sequencer has them in hand.

@@ -5,12 +5,12 @@ import (
 	"database/sql/driver"
 	"time"
 
-	"assay.dev/assay/internal/word/uid"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"assay.dev/assay/internal/word/uid"
 )
 
 // parsePostgres reads the DSN into the settings of every connection.

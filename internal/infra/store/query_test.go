@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"database/sql"
 	"regexp"
 	"slices"
@@ -47,16 +48,20 @@ func TestEveryQueryPreparesOnTheMigratedSchema(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s *store.Store) {
 		for _, q := range s.Queries() {
-			st, err := s.Database().PrepareContext(t.Context(), q.Text)
-			if err != nil {
-				t.Errorf("%s: %v", q.Name, err)
-				continue
-			}
-			if err := st.Close(); err != nil {
+			if err := prepare(t.Context(), s.Database(), q.Text); err != nil {
 				t.Errorf("%s: %v", q.Name, err)
 			}
 		}
 	})
+}
+
+func prepare(ctx context.Context, db *sql.DB, text string) error {
+	st, err := db.PrepareContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer st.Close() //nolint:errcheck // it was only tried
+	return nil
 }
 
 // scoped matches what ties a statement to the organization in $1: a comparison, or an insert whose first column it is.

@@ -72,7 +72,7 @@ func (r *recorder) loop() {
 	defer close(r.ended)
 	for u := range r.queue {
 		batch := r.gather(u)
-		err := r.write(batch)
+		err := guarded(context.Background(), func(ctx context.Context) error { return r.write(ctx, batch) })
 		for _, done := range batch {
 			done.done <- err
 		}
@@ -98,11 +98,10 @@ func (r *recorder) gather(first *unit) []*unit {
 }
 
 // write inserts and commits. All entries of a batch share its fate; an entry is never refused for its content.
-func (r *recorder) write(batch []*unit) error {
+func (r *recorder) write(ctx context.Context, batch []*unit) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	ctx := context.Background()
 	tx, err := r.b.db.BeginTx(beginning(ctx, beginWrite, everyone()), nil)
 	if err != nil {
 		return writeFault(err)

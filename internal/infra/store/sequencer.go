@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/uid"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Rhythm of the sequencer: a wake is answered at once, further ones are gathered for a moment, and lost ones are found

@@ -26,7 +26,7 @@ func openSQLite(ctx context.Context, s *Store, lockPath string) (_ *sqliteStore,
 	}
 	defer func() {
 		if err != nil {
-			b.closePools()
+			_ = b.closePools() // the error that matters is the first
 		}
 	}()
 	if b.db, err = openPool(sqliteWriteDSN(s.cfg.Path), s.cfg.inject, 1); err != nil {
@@ -46,7 +46,7 @@ func openSQLite(ctx context.Context, s *Store, lockPath string) (_ *sqliteStore,
 		return nil, err
 	}
 	b.writer = newWriter(s, b)
-	go b.writer.loop()
+	go b.writer.loop() //nolint:contextcheck // it outlives the opening; close ends it
 	return b, nil
 }
 
@@ -94,7 +94,7 @@ func (b *sqliteStore) read(ctx context.Context, sc scope, single bool, f func(co
 	return f(ctx, v)
 }
 
-func (b *sqliteStore) run(ctx context.Context) error { return b.s.sweep(ctx) }
+func (b *sqliteStore) run(ctx context.Context) error { return guarded(ctx, b.s.sweep) }
 
 // checkLogs repairs the audit logs' edges before the first unit.
 func (b *sqliteStore) checkLogs(ctx context.Context) error {

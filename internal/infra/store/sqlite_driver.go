@@ -87,7 +87,7 @@ func (c *sqliteConn) Close() error {
 	return c.inner.Close()
 }
 
-func (c *sqliteConn) Begin() (driver.Tx, error) { //nolint:staticcheck // part of driver.Conn
+func (c *sqliteConn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
@@ -174,7 +174,7 @@ type injectedTx struct {
 
 func (t *injectedTx) Commit() error {
 	if err := t.inject("COMMIT"); err != nil {
-		_ = t.Tx.Rollback() // as the driver does when its COMMIT fails
+		_ = t.Rollback() // as the driver does when its COMMIT fails
 		return err
 	}
 	return t.Tx.Commit()

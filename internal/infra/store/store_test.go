@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func logged() audit.Event {
@@ -36,7 +36,7 @@ func settled(t *testing.T, s *store.Store) store.Counts {
 	if err != nil {
 		t.Fatalf("Count: %v", err)
 	}
-	if int64(c.Size) != c.Entries || c.StoredRoot != c.LeavesRoot { //nolint:gosec // small numbers
+	if int64(c.Size) != c.Entries || c.StoredRoot != c.LeavesRoot {
 		t.Errorf("the log holds %d of %d entries, or its root isn't that of its leaves", c.Size, c.Entries)
 	}
 	return c
@@ -227,8 +227,6 @@ func once(body string) *audit.Once {
 func TestAnIdempotencyKeyTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 	testkit.Each(t, func(t *testing.T, s *store.Store) {
-		clock := testkit.NewClock()
-		_ = clock
 		c := call()
 		c.Once = once("a")
 		ctx := audit.WithCall(t.Context(), c)

@@ -45,7 +45,7 @@ func (k WindowKeeper) SaveWindows(ctx context.Context, rows []usage.Row, keep ti
 // LoadWindows returns the rows whose day began at since or later.
 func (k WindowKeeper) LoadWindows(ctx context.Context, since time.Time) (usage.Snapshot, error) {
 	var snap usage.Snapshot
-	err := reader{k.s}.viewAll(ctx, func(ctx context.Context, v *View) error {
+	err := reader(k).viewAll(ctx, func(ctx context.Context, v *View) error {
 		return v.each(ctx, "all.windows", []any{since.Unix()}, func(rows *sql.Rows) error {
 			var r usage.Row
 			if err := rows.Scan(&r.Key, &r.MinuteStart, &r.MinuteCount, &r.HourStart, &r.HourCount, &r.DayStart, &r.DayCount); err != nil {

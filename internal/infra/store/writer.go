@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -172,8 +174,10 @@ type batch struct {
 
 // batch runs first and what else is waiting, commits, and answers everybody.
 func (w *writer) batch(first *unit) {
-	b := w.run(first)
-	if b == nil {
+	b := &batch{started: w.s.now(), culprit: -1}
+	defer w.survive(b)
+	w.run(b, first)
+	if len(b.taken) == 0 {
 		return
 	}
 	if !b.lost {
@@ -186,9 +190,28 @@ func (w *writer) batch(first *unit) {
 	w.answer(b)
 }
 
-// run fills a batch. It returns nil when no unit was left to take.
-func (w *writer) run(first *unit) *batch {
-	b := &batch{started: w.s.now(), culprit: -1}
+// survive answers everybody when the writer itself has panicked: that is our defect, but nobody may wait for ever.
+func (w *writer) survive(b *batch) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	err := internal("the change failed on our side", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+	w.s.log.LogAttrs(context.Background(), slog.LevelError, "the writer panicked", slog.Any("error", err))
+	if b.tx != nil {
+		_ = b.tx.Rollback() // it may be gone already
+	}
+	w.log.forget()
+	for _, u := range b.taken {
+		select {
+		case u.done <- err:
+		default: // answered before
+		}
+	}
+}
+
+// run fills a batch; it stays empty when no unit was left to take.
+func (w *writer) run(b *batch, first *unit) {
 	var bulk *unit
 	for u := first; u != nil; u = w.next(b) {
 		if u.bulk {
@@ -212,10 +235,6 @@ func (w *writer) run(first *unit) *batch {
 	case bulk.claim():
 		w.take(b, bulk)
 	}
-	if len(b.taken) == 0 {
-		return nil
-	}
-	return b
 }
 
 // next returns another unit for the batch, nil when it should close: it is full, was open long enough, or nobody
@@ -262,7 +281,7 @@ func (w *writer) take(b *batch, u *unit) bool {
 }
 
 // runUnit runs one unit and reports its error, and whether the transaction went with it.
-func (w *writer) runUnit(b *batch, u *unit) (err error, gone bool) { //nolint:revive,staticcheck // both results are states of one run, and the second explains the first
+func (w *writer) runUnit(b *batch, u *unit) (err error, gone bool) {
 	if u.run == nil && u.once == nil {
 		b.pending.add(u.leaf)
 		return nil, false

@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
-
-	"pgregory.net/rapid"
 )
 
 // sqliteError stands for an error of the driver.
@@ -24,10 +24,10 @@ type sqliteError int
 func (e sqliteError) Error() string { return "injected" }
 func (e sqliteError) Code() int     { return int(e) }
 
-// Result codes of SQLite.
+// Errors of SQLite, by their result codes.
 const (
-	codeFull  = sqliteError(13)
-	codeFsync = sqliteError(1034) // SQLITE_IOERR_FSYNC
+	errFull  = sqliteError(13)
+	errFsync = sqliteError(1034) // SQLITE_IOERR_FSYNC
 )
 
 // commits counts COMMITs that carry something, and lets a test fail them.
@@ -78,7 +78,7 @@ func lined(t *testing.T, s *store.Store, units ...func() error) (wait func() []e
 		before := s.Waiting()
 		wg.Go(func() { errs[i] = u() })
 		for s.Waiting() == before {
-			time.Sleep(50 * time.Microsecond) //nolint:forbidigo // the queue has no other sign that a caller has arrived
+			time.Sleep(50 * time.Microsecond) // the queue has no other sign that a caller has arrived
 		}
 	}
 	return func() []error {
@@ -151,7 +151,7 @@ func TestAUnitThatDestroysTheTransactionCostsOnlyItself(t *testing.T) {
 			t.Parallel()
 			c := commits{fail: func(statement string) error {
 				if strings.Contains(statement, "/* full */") {
-					return codeFull
+					return errFull
 				}
 				return nil
 			}}
@@ -176,7 +176,7 @@ func TestAFailedCommitRunsEveryUnitAgainAlone(t *testing.T) {
 	var armed atomic.Bool
 	c := commits{fail: func(statement string) error {
 		if statement == "COMMIT" && armed.CompareAndSwap(true, false) {
-			return codeFull
+			return errFull
 		}
 		return nil
 	}}
@@ -207,7 +207,7 @@ func TestAFailedFlushStopsTheProcess(t *testing.T) {
 	var armed atomic.Bool
 	c := commits{fail: func(statement string) error {
 		if statement == "COMMIT" && armed.Load() {
-			return codeFsync
+			return errFsync
 		}
 		return nil
 	}}
@@ -430,4 +430,23 @@ func someUnit(t *testing.T, s *store.Store, end int) (entries, outbox int64) {
 		return 1, 1
 	}
 	return 0, 0
+}
+
+func TestSQLiteFlushesEveryCommit(t *testing.T) {
+	t.Parallel()
+	s := testkit.SQLite(t)
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000"} {
+		if got := column(t, s.Database(), "PRAGMA "+pragma); len(got) != 1 || got[0] != want {
+			t.Errorf("%s = %v, want %s", pragma, got, want)
+		}
+	}
+}
+
+func TestReadersCanNotWrite(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, s *store.Store) {
+		if err := s.ReadText(t.Context(), orgA, "INSERT INTO outbox (org, type, subject, at, data) VALUES ('x', 't', 's', 0, '')"); err == nil {
+			t.Error("a reader wrote")
+		}
+	})
 }
