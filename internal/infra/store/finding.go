@@ -49,6 +49,7 @@ type knownFinding struct {
 	lastSeen int64
 	engines  []string
 	digest   []byte
+	settled  bool // by this call
 }
 
 // recording is one call of RecordFindings.
@@ -57,14 +58,13 @@ type recording struct {
 	scan scan.Scan
 	at   int64
 
-	known    map[string]*knownFinding // by fingerprint
-	changes  []finding.Change
-	renewed  map[string][]any // finding.upsert rows by fingerprint
-	fresh    map[string]*knownFinding
-	touched  []uid.Finding
-	reopened []uid.Finding
-	results  [][]any
-	places   []string // the fingerprint of each result
+	known   map[string]*knownFinding // by fingerprint
+	changes []finding.Change
+	renewed [][]any  // finding.upsert rows, one for each fingerprint
+	docs    [][]any  // finding_doc rows of those that look otherwise than before
+	docOf   []string // the fingerprint of each
+	results [][]any
+	places  []string // the fingerprint of each result
 }
 
 // RecordFindings upserts findings by fingerprint under the rules of finding.Next and writes the scan's own result rows
@@ -80,10 +80,7 @@ func (t *Tx) RecordFindings(ctx context.Context, s scan.Scan, seen []scan.Seen, 
 	if err := t.one(ctx, lost, "scan.hold", string(s.ID), s.Fence); err != nil {
 		return nil, err
 	}
-	r := &recording{
-		t: t, scan: s, at: micros(at), known: map[string]*knownFinding{}, renewed: map[string][]any{},
-		fresh: map[string]*knownFinding{},
-	}
+	r := &recording{t: t, scan: s, at: micros(at), known: map[string]*knownFinding{}}
 	if err := r.readKnown(ctx, seen); err != nil {
 		return nil, err
 	}
@@ -123,23 +120,22 @@ func (r *recording) decide(o scan.Seen) error {
 	if err != nil {
 		return internal("a finding can't be written", err)
 	}
-	digest := sha256.Sum256(append(append([]byte(o.Case), 0), doc...))
 	k := r.known[o.Fingerprint]
 	before := finding.Status("")
 	again := false
 	if k == nil {
 		k = &knownFinding{id: uid.Finding(r.t.s.cfg.IDs.New())}
-		r.known[o.Fingerprint], r.fresh[o.Fingerprint] = k, k
+		r.known[o.Fingerprint] = k
 	} else {
 		before = k.status
-		again = k.scan == r.scan.ID && k.lastSeen >= micros(r.scan.StartedAt)
+		again = k.settled || (k.scan == r.scan.ID && k.lastSeen >= micros(r.scan.StartedAt))
 	}
 	status, fate := finding.Next(before)
 	k.status = status
 	if !again {
-		r.renew(k, o, fate, digest[:], string(doc))
+		r.renew(k, o, string(doc))
 	}
-	k.scan, k.lastSeen = r.scan.ID, max(r.at, k.lastSeen)
+	k.settled = true
 	r.changes = append(r.changes, finding.Change{ID: k.id, Fate: fate, Status: status})
 	r.places = append(r.places, o.Fingerprint)
 	r.results = append(r.results, []any{
@@ -149,23 +145,20 @@ func (r *recording) decide(o scan.Seen) error {
 	return nil
 }
 
-// renew notes what must be written of a finding: nothing but the sight of it where it looks as before.
-func (r *recording) renew(k *knownFinding, o scan.Seen, fate finding.Fate, digest []byte, doc string) {
-	if fate == finding.Reopened {
-		r.reopened = append(r.reopened, k.id)
-	}
-	if fate != finding.Created && bytes.Equal(k.digest, digest) && slices.Contains(k.engines, r.scan.Engine) {
-		r.touched = append(r.touched, k.id)
-		return
+// renew notes what must be written of a finding.
+func (r *recording) renew(k *knownFinding, o scan.Seen, doc string) {
+	if digest := sha256.Sum256([]byte(doc)); !bytes.Equal(k.digest, digest[:]) {
+		k.digest = digest[:]
+		r.docs = append(r.docs, []any{string(k.id), doc})
+		r.docOf = append(r.docOf, o.Fingerprint)
 	}
 	if !slices.Contains(k.engines, r.scan.Engine) {
 		k.engines = slices.Sorted(slices.Values(append(slices.Clone(k.engines), r.scan.Engine)))
 	}
-	k.digest = digest
-	r.renewed[o.Fingerprint] = []any{
+	r.renewed = append(r.renewed, []any{
 		string(k.id), r.scan.Engine, o.Fingerprint, orNull(o.Case), o.Location.Host, int64(o.Severity.Rank()),
-		string(k.status), r.at, r.at, string(r.scan.ID), list(k.engines), digest, doc,
-	}
+		string(k.status), r.at, r.at, string(r.scan.ID), list(k.engines), k.digest,
+	})
 }
 
 // resultWords is the text that a search within a scan's results looks at, each word after a space.
@@ -189,63 +182,61 @@ func (r *recording) write(ctx context.Context) error {
 	if err := r.upsert(ctx); err != nil {
 		return err
 	}
-	for name, ids := range map[string][]uid.Finding{"finding.touch": r.touched, "finding.reopen": r.reopened} {
-		if len(ids) == 0 {
-			continue
-		}
-		var fixed []any
-		if name == "finding.touch" {
-			fixed = []any{r.at, string(r.scan.ID)}
-		}
-		if _, err := execOf(ctx, r.t, name, fixed, ids); err != nil {
-			return err
-		}
+	if _, err := r.t.insertMany(ctx, "finding.doc_put", r.docs); err != nil {
+		return err
 	}
 	_, err := r.t.insertMany(ctx, "result.insert", r.results)
 	return err
 }
 
-// upsert writes new and changed findings, in one order for all, so that two scans don't wait for each other. A finding
+// upsert writes new and known findings, in one order for all, so that two scans don't wait for each other. A finding
 // that another scan made since it was looked for keeps its id and status.
 func (r *recording) upsert(ctx context.Context) error {
-	rows := make([][]any, 0, len(r.renewed))
-	for _, row := range r.renewed {
-		rows = append(rows, row)
-	}
-	slices.SortFunc(rows, func(a, b []any) int { return compareTexts(a[2], b[2]) })
-	return r.t.eachMany(ctx, "finding.upsert", rows, func(rows *sql.Rows) error {
+	slices.SortFunc(r.renewed, func(a, b []any) int { return compareTexts(a[2], b[2]) })
+	return r.t.eachMany(ctx, "finding.upsert", r.renewed, func(rows *sql.Rows) error {
 		var print string
 		var id uid.Finding
 		var status finding.Status
 		if err := rows.Scan(&print, &id, &status); err != nil {
 			return internal("a finding can't be read", err)
 		}
-		if k := r.fresh[print]; k != nil && k.id != id {
+		if r.known[print].id != id || r.known[print].status != status {
 			r.adopt(print, id, status)
 		}
 		return nil
 	})
 }
 
-// adopt puts the id of a finding that was there after all in the place of the one made up for it.
+// adopt corrects what was decided of a finding that somebody else made or decided on meanwhile.
 func (r *recording) adopt(print string, id uid.Finding, status finding.Status) {
+	_, fate := finding.Next(status)
 	for i, p := range r.places {
-		if p != print {
-			continue
+		if p == print {
+			r.changes[i] = finding.Change{ID: id, Fate: fate, Status: status}
+			r.results[i][4] = string(id)
 		}
-		_, fate := finding.Next(status)
-		r.changes[i] = finding.Change{ID: id, Fate: fate, Status: status}
-		r.results[i][4] = string(id)
+	}
+	for i, p := range r.docOf {
+		if p == print {
+			r.docs[i][0] = string(id)
+		}
 	}
 }
 
-// FixFindings marks open findings fixed and returns how many; ones a person decided on keep their status.
+// FixFindings marks open findings fixed and returns how many, at most 500 at a time; ones a person decided on keep their status.
 func (t *Tx) FixFindings(ctx context.Context, ids []uid.Finding, by uid.Scan, at time.Time) (int, error) {
-	if len(ids) == 0 {
-		return 0, nil
+	if len(ids) > maxRows {
+		return 0, internal("too many findings for one unit", nil)
 	}
-	n, err := execOf(ctx, t, "finding.fix", []any{micros(at), string(by)}, ids)
-	return int(n), err
+	fixed := 0
+	for _, id := range slices.Sorted(slices.Values(ids)) { // one order for all, so that two units don't wait for each other
+		n, err := t.exec(ctx, "finding.fix", string(id), micros(at), string(by))
+		if err != nil {
+			return 0, err
+		}
+		fixed += int(n)
+	}
+	return fixed, nil
 }
 
 // OpenFindings returns findings of one engine on one host that aren't fixed, after the given fingerprint in

@@ -244,15 +244,6 @@ func eachOf[T ~string](ctx context.Context, h *handle, name string, fixed []any,
 	return h.eachText(ctx, text, args, f)
 }
 
-// execOf runs a statement with a list and returns how many rows it touched.
-func execOf[T ~string](ctx context.Context, t *Tx, name string, fixed []any, values []T) (int64, error) {
-	text, args, err := listed(&t.handle, name, fixed, values)
-	if err != nil {
-		return 0, err
-	}
-	return t.execText(ctx, text, args)
-}
-
 // eachMany runs a statement with a repeatable row and RETURNING, and reads what comes back.
 func (t *Tx) eachMany(ctx context.Context, name string, rows [][]any, f func(*sql.Rows) error) error {
 	q, err := t.s.queries.get(name)

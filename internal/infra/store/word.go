@@ -26,9 +26,7 @@ func words(limit int, texts ...string) []string {
 	seen := map[string]bool{}
 	for _, text := range texts {
 		text = strings.ToLower(norm.NFKC.String(text))
-		for w := range strings.FieldsFuncSeq(text, func(r rune) bool {
-			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
-		}) {
+		for w := range strings.FieldsFuncSeq(text, between) {
 			if w = cut(w); seen[w] {
 				continue
 			}
@@ -40,6 +38,14 @@ func words(limit int, texts ...string) []string {
 		}
 	}
 	return out
+}
+
+// between reports whether r lies between words.
+func between(r rune) bool {
+	if r < utf8.RuneSelf {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
 }
 
 // cut shortens a word to whole runes.

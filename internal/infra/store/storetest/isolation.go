@@ -60,7 +60,7 @@ func tables() []string {
 	return []string{
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
-		"scan_artifact", "scan_asset", "finding", "scan_result",
+		"scan_artifact", "scan_asset", "finding", "finding_doc", "scan_result",
 	}
 }
 

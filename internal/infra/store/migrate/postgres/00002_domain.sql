@@ -273,13 +273,23 @@ CREATE TABLE finding (
     fixed_scan    TEXT COLLATE "C",
     scan          TEXT COLLATE "C" NOT NULL,
     engines       TEXT    NOT NULL,
-    digest        BYTEA    NOT NULL,
-    doc           TEXT    NOT NULL,
+    digest        BYTEA NOT NULL,
     PRIMARY KEY (org, id)
 );
 SELECT assay_isolate('finding');
 CREATE UNIQUE INDEX finding_fingerprint ON finding (org, fingerprint);
 CREATE INDEX finding_unfixed ON finding (org, engine, host, fingerprint) WHERE status <> 'fixed';
+
+-- The newest observation of each finding, apart from its life: a scan that sees nothing new of a finding writes only
+-- the small row. digest in finding tells.
+CREATE TABLE finding_doc (
+    org TEXT COLLATE "C" NOT NULL,
+    id  TEXT COLLATE "C" NOT NULL,
+    doc TEXT NOT NULL,
+    PRIMARY KEY (org, id),
+    FOREIGN KEY (org, id) REFERENCES finding (org, id) ON DELETE CASCADE
+);
+SELECT assay_isolate('finding_doc');
 
 -- One observation of one try of one scan. position sorts worst first: severity rank << 32 | ordinal.
 CREATE TABLE scan_result (

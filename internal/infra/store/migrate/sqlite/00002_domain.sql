@@ -256,11 +256,20 @@ CREATE TABLE finding (
     scan          TEXT    NOT NULL,
     engines       TEXT    NOT NULL,
     digest        BLOB    NOT NULL,
-    doc           TEXT    NOT NULL,
     PRIMARY KEY (org, id)
 ) STRICT;
 CREATE UNIQUE INDEX finding_fingerprint ON finding (org, fingerprint);
 CREATE INDEX finding_unfixed ON finding (org, engine, host, fingerprint) WHERE status <> 'fixed';
+
+-- The newest observation of each finding, apart from its life: a scan that sees nothing new of a finding writes only
+-- the small row. digest in finding tells.
+CREATE TABLE finding_doc (
+    org TEXT NOT NULL,
+    id  TEXT NOT NULL,
+    doc TEXT NOT NULL,
+    PRIMARY KEY (org, id),
+    FOREIGN KEY (org, id) REFERENCES finding (org, id) ON DELETE CASCADE
+) STRICT;
 
 -- One observation of one try of one scan. position sorts worst first: severity rank << 32 | ordinal.
 CREATE TABLE scan_result (
