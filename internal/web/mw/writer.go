@@ -58,6 +58,9 @@ func (w *writer) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	if w.dropped {
+		return http.ErrAbortHandler // a stream whose opening couldn't be entered has nobody to go on for
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -14,6 +14,7 @@ const (
 	AuthPasswordChanged Audit = "auth.password.changed"
 	AuthRefused         Audit = "auth.refused"
 	RateRefused         Audit = "rate.refused"
+	RootVisited         Audit = "root.visited"
 	RouteUnknown        Audit = "route.unknown" // a call with a valid credential to a path or method that isn't there
 
 	UserCreated Audit = "user.created"

@@ -1,0 +1,220 @@
+package scanapi
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/problem"
+	"assay.dev/assay/internal/web/report"
+	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/page"
+)
+
+func (h *handlers) resultRoutes() []api.Entry {
+	return []api.Entry{api.Op(api.Route[resultsIn, api.Stream]{
+		ID: "getScanResults", Method: http.MethodGet, Path: Base + "/scans/{id}/results", Family: problem.Scan,
+		Scope: access.ResultsRead, Audit: event.ScanResultsRead, Resource: "scan", Tags: []string{tagScans},
+		Summary: "Get a scan's results",
+		Description: "Worst first. As JSON a page in the envelope; as csv, sarif or raw (the engine's own output) the whole document without one. " +
+			"`format` outranks `Accept`. Not terminal yet: 409 `RESULTS_NOT_READY`.",
+		Errors: []int{http.StatusConflict},
+		Produces: []api.Media{
+			{Type: "application/json", Schema: Envelope[ResultPage]{}}, {Type: mediaSARIF, Doc: "SARIF 2.1.0"},
+			{Type: mediaCSV, Doc: "RFC 4180, with a header line"}, {Type: mediaRaw, Doc: "The engine's own output."},
+		},
+		Handle: h.results,
+	})}
+}
+
+const (
+	mediaCSV   = "text/csv"
+	mediaSARIF = "application/sarif+json"
+	mediaRaw   = "application/octet-stream"
+)
+
+type resultsIn struct {
+	oneIn
+	Paging
+	Format   string `query:"format" maxLength:"32" doc:"json (default), csv, sarif or raw."`
+	Severity string `query:"severity" enum:"critical,high,medium,low,info"`
+	Category string `query:"category" enum:"exposure,service,tls,configuration,vulnerability,disclosure,secret,cryptography"`
+	Q        string `query:"q" maxLength:"255" doc:"Free text over titles."`
+	Accept   string `header:"Accept" hidden:"true"`
+}
+
+// ResultPage is one page of a scan's findings with what is known of the scan.
+type ResultPage struct {
+	ScanID         string           `json:"scanId"`
+	ScanType       string           `json:"scanType"`
+	Status         string           `json:"status"`
+	Outcome        string           `json:"outcome"`
+	OutcomeReasons []string         `json:"outcomeReasons"`
+	Target         string           `json:"target"`
+	Engine         EngineUsed       `json:"engine"`
+	Error          *ScanError       `json:"error,omitempty"`
+	Summary        report.Summary   `json:"summary"`
+	Findings       []report.Finding `json:"findings"`
+	Assets         []AssetSeen      `json:"assets"`
+	Artifacts      []Artifact       `json:"artifacts"`
+	StartedAt      *time.Time       `json:"startedAt"`
+	CompletedAt    *time.Time       `json:"completedAt"`
+	Pagination     Pagination       `json:"pagination"`
+}
+
+// EngineUsed is the engine that ran.
+type EngineUsed struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// AssetSeen is an asset that the scan saw.
+type AssetSeen struct {
+	Kind       string          `json:"kind"`
+	Name       string          `json:"name"`
+	Attributes json.RawMessage `json:"attributes,omitempty"`
+}
+
+// Artifact is a kept raw output.
+type Artifact struct {
+	Name      string `json:"name"`
+	MediaType string `json:"mediaType"`
+	Size      int64  `json:"size"`
+	SHA256    string `json:"sha256"`
+	Truncated bool   `json:"truncated" doc:"The engine wrote more than is kept."`
+}
+
+func (h *handlers) results(ctx context.Context, in *resultsIn) (*api.Stream, error) {
+	s, err := h.find(ctx, in.ID, in.ScanType)
+	if err != nil {
+		return nil, err
+	}
+	format, err := formatOf(in.Format, in.Accept)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(); err != nil {
+		return nil, err
+	}
+	q := scan.ResultQuery{Severity: finding.Severity(in.Severity), Category: finding.Category(in.Category), Q: in.Q}
+	each := func(f func(scan.Result) error) error { return h.d.Results.EachResult(ctx, s.Org, s.ID, q, f) }
+	switch format {
+	case "csv":
+		return document(mediaCSV+"; charset=utf-8", string(s.ID)+".csv", func(w io.Writer) error { return report.CSV(w, each) }), nil
+	case "sarif":
+		return document(mediaSARIF, string(s.ID)+".sarif", func(w io.Writer) error { return report.SARIF(w, s, each) }), nil
+	case "raw":
+		return h.raw(ctx, s)
+	}
+	out, err := h.resultPage(ctx, s, in, q)
+	if err != nil {
+		return nil, err
+	}
+	return document("application/json", "", func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(Envelope[ResultPage]{Success: true, Data: out})
+	}), nil
+}
+
+// formatOf decides between the query and Accept. What we know of and don't write is an error of its own; an Accept
+// that names nothing of ours means JSON.
+func formatOf(format, accept string) (string, error) {
+	switch format {
+	case "json", "csv", "sarif", "raw":
+		return format, nil
+	case "":
+	default:
+		return "", fault.New(fault.Unsupported, fault.CodeFormat, "this format is not available; take json, csv, sarif or raw")
+	}
+	for part := range strings.SplitSeq(accept, ",") {
+		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+		if err != nil || params["q"] == "0" {
+			continue
+		}
+		switch media {
+		case "application/json", "application/*", "*/*":
+			return "json", nil
+		case mediaCSV:
+			return "csv", nil
+		case mediaSARIF:
+			return "sarif", nil
+		case mediaRaw:
+			return "raw", nil
+		}
+	}
+	return "json", nil
+}
+
+// document streams a document; a name makes it a download.
+func document(media, name string, write func(io.Writer) error) *api.Stream {
+	return api.Writes(func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Content-Type", media)
+		if name != "" {
+			w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+		}
+		return write(w)
+	})
+}
+
+func (h *handlers) raw(ctx context.Context, s scan.Scan) (*api.Stream, error) {
+	a, r, err := h.d.Results.Raw(ctx, s.Org, s.ID)
+	if err != nil {
+		return nil, err
+	}
+	return api.Writes(func(w http.ResponseWriter, _ *http.Request) error {
+		defer func() { _ = r.Close() }()
+		// The type that the engine gave may be one that a browser runs: it is for saving only.
+		w.Header().Set("Content-Type", mediaRaw)
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": string(s.ID) + "-" + a.Name}))
+		_, err := io.Copy(w, r)
+		return err
+	}), nil
+}
+
+func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q scan.ResultQuery) (ResultPage, error) {
+	filters := page.Filters("results", in.ID, in.Severity, in.Category, in.Q)
+	p, err := in.Paging.request(s.Org, filters)
+	if err != nil {
+		return ResultPage{}, err
+	}
+	q.Page = p
+	found, err := h.d.Results.Results(ctx, s.Org, s.ID, q)
+	if err != nil {
+		return ResultPage{}, err
+	}
+	artifacts, err := h.d.Results.Artifacts(ctx, s.Org, s.ID)
+	if err != nil {
+		return ResultPage{}, err
+	}
+	assets, err := h.d.Results.ScanAssets(ctx, s.Org, s.ID)
+	if err != nil {
+		return ResultPage{}, err
+	}
+	out := ResultPage{
+		ScanID: string(s.ID), ScanType: s.Engine, Status: string(s.Status), Outcome: string(s.Outcome),
+		OutcomeReasons: list(s.Reasons), Target: s.Target, Engine: EngineUsed{Name: s.Engine, Version: s.Version},
+		Error: view(s).Error, Summary: report.NewSummary(s.Summary), Findings: make([]report.Finding, len(found.Items)),
+		Assets: make([]AssetSeen, len(assets)), Artifacts: make([]Artifact, len(artifacts)), StartedAt: moment(s.StartedAt),
+		CompletedAt: moment(s.EndedAt), Pagination: in.Paging.view(s.Org, filters, found.Total, found.Next),
+	}
+	for i, r := range found.Items {
+		out.Findings[i] = report.NewFinding(r)
+	}
+	for i, a := range assets {
+		out.Assets[i] = AssetSeen{Kind: string(a.Kind), Name: a.Name, Attributes: a.Attributes}
+	}
+	for i, a := range artifacts {
+		out.Artifacts[i] = Artifact(a)
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+// Package scanapi is the scan API under /scan-api/api/v1: scans, results, live events, engines and API keys, in the
+// envelope {success, data}.
+//
+// Handlers are thin: they read, call a service through the interfaces below, and return a view. They must never
+// decide who may do what beyond the route's scope, and never touch a store. Start with Routes.
+package scanapi
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/page"
+	"assay.dev/assay/internal/word/uid"
+)
+
+// Base is the prefix of every path of the family.
+const Base = "/scan-api/api/v1"
+
+// Scans is what the handlers need of the scan service. Another organization's scan is a NotFound fault.
+type Scans interface {
+	Submit(ctx context.Context, a access.Actor, o scan.Order) (scan.Scan, error)
+	Get(ctx context.Context, org uid.Org, id uid.Scan) (scan.Scan, error)
+	List(ctx context.Context, org uid.Org, q scan.Query) (scan.List, error)
+	Cancel(ctx context.Context, a access.Actor, id uid.Scan) (scan.Scan, error)
+	Engines(ctx context.Context, a access.Actor) ([]scan.EngineState, error)
+}
+
+// Results is what the handlers need to show what a scan found.
+type Results interface {
+	Results(ctx context.Context, org uid.Org, id uid.Scan, q scan.ResultQuery) (scan.Results, error)
+	EachResult(ctx context.Context, org uid.Org, id uid.Scan, q scan.ResultQuery, f func(scan.Result) error) error
+	Artifacts(ctx context.Context, org uid.Org, id uid.Scan) ([]scan.Artifact, error)
+	ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]asset.Observation, error)
+	// Raw opens the engine's own output; NotFound of code RAW_NOT_AVAILABLE where there is none.
+	Raw(ctx context.Context, org uid.Org, id uid.Scan) (scan.Artifact, io.ReadCloser, error)
+}
+
+// Events is where a scan's live events come from.
+type Events interface {
+	Events(ctx context.Context, org uid.Org, subject string, after int64, limit int) ([]event.Event, error)
+	// Subscribe returns a channel that is poked when there may be new events, and how to stop.
+	Subscribe(org uid.Org, subject string) (<-chan struct{}, func(), error)
+}
+
+// Keys is what the handlers need of package access. Faults carry the documented codes.
+type Keys interface {
+	CreateKey(ctx context.Context, a access.Actor, in access.NewKey) (access.Issued, error)
+	Key(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error)
+	Keys(ctx context.Context, a access.Actor, p page.Request) (access.Keys, error)
+	UpdateKey(ctx context.Context, a access.Actor, id uid.Key, in access.KeyPatch) (access.Key, error)
+	RotateKey(ctx context.Context, a access.Actor, id uid.Key, graceHours *int) (access.Issued, error)
+	RevokeKey(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error)
+	SuspendKey(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error)
+	ResumeKey(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error)
+}
+
+// Deps are the services behind the routes. Stopping is closed when the server begins to stop: streams end then.
+type Deps struct {
+	Scans    Scans
+	Results  Results
+	Events   Events
+	Keys     Keys
+	Now      func() time.Time
+	Stopping <-chan struct{}
+}
+
+// Routes is the family's part of the table.
+func Routes(d Deps) []api.Entry {
+	h := &handlers{d: d, streams: newStreams()}
+	return slices.Concat(h.scanRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.keyRoutes())
+}
+
+type handlers struct {
+	d       Deps
+	streams *streams
+}
+
+// Envelope is the family's form of success.
+type Envelope[T any] struct {
+	Success bool `json:"success" doc:"Always true."`
+	Data    T    `json:"data"`
+}
+
+// Out is an answer in the envelope.
+type Out[T any] struct {
+	Body Envelope[T]
+}
+
+// Created is an answer to a creation.
+type Created[T any] struct {
+	Location string `header:"Location"`
+	Body     Envelope[T]
+}
+
+func ok[T any](data T) *Out[T] { return &Out[T]{Body: Envelope[T]{Success: true, Data: data}} }
+
+func created[T any](at string, data T) *Created[T] {
+	return &Created[T]{Location: at, Body: Envelope[T]{Success: true, Data: data}}
+}
+
+// Pagination says where a page stands in its list.
+type Pagination struct {
+	Page          int    `json:"page" doc:"1-based; 1 where a cursor was given."`
+	Limit         int    `json:"limit"`
+	Total         *int   `json:"total" doc:"How many match, counted up to 10,000; null where counting would need a scan, and with a cursor."`
+	TotalPages    *int   `json:"totalPages"`
+	TotalIsCapped bool   `json:"totalIsCapped" doc:"There are more than total says."`
+	NextCursor    string `json:"nextCursor,omitempty" doc:"Where the next page begins; absent on the last one."`
+}
+
+// Paging is how a caller asks for a page.
+type Paging struct {
+	Page   int    `query:"page" default:"1" minimum:"1" maximum:"10001" doc:"1-based page; pages reach 10,000 rows far, cursors reach all."`
+	Limit  int    `query:"limit" default:"20" minimum:"1" maximum:"100" doc:"Rows a page."`
+	Cursor string `query:"cursor" maxLength:"256" doc:"nextCursor of the page before; outranks page."`
+}
+
+// request turns paging into what the store takes. filters binds the cursor to the list it came from.
+func (p Paging) request(org uid.Org, filters string) (page.Request, error) {
+	if p.Cursor != "" {
+		after, err := page.Parse(org, filters, p.Cursor)
+		return page.Request{Limit: p.Limit, After: after}, err
+	}
+	offset := (p.Page - 1) * p.Limit
+	if offset > page.MaxOffset {
+		return page.Request{}, tooFar()
+	}
+	return page.Request{Limit: p.Limit, Offset: offset, WantTotal: true}, nil
+}
+
+func (p Paging) view(org uid.Org, filters string, total page.Total, next page.Key) Pagination {
+	v := Pagination{Page: p.Page, Limit: p.Limit, TotalIsCapped: total.Capped}
+	if p.Cursor != "" {
+		v.Page = 1
+	}
+	if total.Known {
+		n := total.N
+		pages := (n + p.Limit - 1) / p.Limit
+		v.Total, v.TotalPages = &n, &pages
+	}
+	if !next.Zero() {
+		v.NextCursor = page.Cursor(org, filters, next)
+	}
+	return v
+}
+
+// moment returns t for an answer, nil where it never happened.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

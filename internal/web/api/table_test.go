@@ -1,0 +1,191 @@
+package api_test
+
+import (
+	"encoding/json"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/platform"
+	"assay.dev/assay/internal/web/api/scanapi"
+	"assay.dev/assay/internal/web/api/vaultapi"
+	"assay.dev/assay/internal/web/problem"
+	"assay.dev/assay/internal/word/event"
+)
+
+var update = flag.Bool("update", false, "write api/openapi.json instead of comparing with it") //nolint:gochecknoglobals // flags are declared before the tests' main parses them
+
+// table is every route of the product, with no services behind it.
+func table() []api.Entry {
+	return slices.Concat(
+		scanapi.Routes(scanapi.Deps{}), platform.Routes(platform.Deps{Metrics: http.NotFoundHandler()}), vaultapi.Routes(vaultapi.Deps{}),
+	)
+}
+
+func TestTheCommittedDocumentIsTheTables(t *testing.T) {
+	t.Parallel()
+	got, err := api.Document(table())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("..", "..", "..", "api", "openapi.json")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("no document (run with -update to write it): %v", err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("api/openapi.json differs (-want +got); run with -update if the new text is right:\n%s", diff)
+	}
+}
+
+func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
+	t.Parallel()
+	a, err := api.New(api.Deps{}, table())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID string                     `json:"operationId"`
+			Security    []map[string][]string      `json:"security"`
+			Scope       string                     `json:"x-scope"`
+			Action      string                     `json:"x-audit-action"`
+			Responses   map[string]json.RawMessage `json:"responses"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(a.JSON(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	inDoc := map[string]bool{}
+	for path, ops := range doc.Paths {
+		for verb := range ops {
+			inDoc[strings.ToUpper(verb)+" "+path] = true
+		}
+	}
+	for _, e := range a.Entries() {
+		r := e.Route()
+		if e.Hidden() {
+			continue
+		}
+		op, ok := doc.Paths[r.Path][strings.ToLower(r.Method)]
+		if !ok {
+			t.Errorf("%s is not in the document", e.Pattern())
+			continue
+		}
+		delete(inDoc, e.Pattern())
+		if (r.Scope == access.Public) != (len(op.Security) == 0) || op.Scope != string(r.Scope) {
+			t.Errorf("%s: scope %q, security %v", e.Pattern(), op.Scope, op.Security)
+		}
+		if r.Exempt != (op.Action == "none") || op.OperationID == "" {
+			t.Errorf("%s: audit action %q, operation id %q", e.Pattern(), op.Action, op.OperationID)
+		}
+		if !r.Exempt && (op.Responses["429"] == nil || op.Responses["503"] == nil) {
+			t.Errorf("%s: without 429 or 503", e.Pattern())
+		}
+	}
+	if len(inDoc) > 0 {
+		t.Errorf("in the document but not in the table: %v", inDoc)
+	}
+}
+
+func TestExemptRoutesAreExactlyTheDocumentedOnes(t *testing.T) {
+	t.Parallel()
+	a, err := api.New(api.Deps{}, table())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range a.Entries() {
+		if e.Route().Exempt {
+			got = append(got, e.Pattern())
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"GET /api/status", "GET /docs", "GET /docs/app.css", "GET /docs/app.js", "GET /docs/icon.svg", "GET /health",
+		"GET /metrics", "GET /openapi.json", "GET /openapi.yaml",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryAuditActionIsOfOneMeaning(t *testing.T) {
+	t.Parallel()
+	// Proofs share one action; every other is of one operation, so that an entry says what was called.
+	seen := map[event.Audit]string{}
+	for _, e := range table() {
+		r := e.Route()
+		if r.Exempt || r.Audit == event.LogProofRead {
+			continue
+		}
+		if other, twice := seen[r.Audit]; twice {
+			t.Errorf("%s is the action of %s and of %s", r.Audit, other, e.Pattern())
+		}
+		seen[r.Audit] = e.Pattern()
+	}
+}
+
+func TestFamiliesFollowFromPaths(t *testing.T) {
+	t.Parallel()
+	for _, e := range table() {
+		r := e.Route()
+		if (r.Family == problem.Scan) != strings.HasPrefix(r.Path, scanapi.Base+"/") {
+			t.Errorf("%s is of family %s", e.Pattern(), r.Family)
+		}
+	}
+}
+
+func TestAnUnclassifiedTableIsRefused(t *testing.T) {
+	t.Parallel()
+	type out struct{ Status int }
+	for name, e := range map[string]api.Entry{
+		"no scope":     api.Op(api.Route[struct{}, struct{}]{ID: "x", Method: "GET", Path: "/x", Audit: "x"}),
+		"no such":      api.Op(api.Route[struct{}, struct{}]{ID: "x", Method: "GET", Path: "/x", Audit: "x", Scope: "x:y"}),
+		"no action":    api.Op(api.Route[struct{}, struct{}]{ID: "x", Method: "GET", Path: "/x", Scope: access.ScansRead}),
+		"no replay":    api.Op(api.Route[struct{}, struct{}]{ID: "x", Method: "POST", Path: "/x", Scope: access.ScansRead, Audit: "x", Once: true}),
+		"own status":   api.Op(api.Route[struct{}, out]{ID: "x", Method: "GET", Path: "/x", Scope: access.ScansRead, Audit: "x"}),
+		"exempt, both": api.Op(api.Route[struct{}, struct{}]{ID: "x", Method: "GET", Path: "/x", Scope: access.Public, Audit: "x", Exempt: true}),
+		"twice":        platform.Routes(platform.Deps{})[0],
+	} {
+		entries := []api.Entry{e}
+		if name == "twice" {
+			entries = append(entries, e)
+		}
+		if _, err := api.New(api.Deps{}, entries); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestTheDocumentationLoadsNothingFromElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"index.html", "app.js", "app.css"} {
+		b, err := os.ReadFile(filepath.Join("docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"http://", "https://", "//cdn", " style=", "innerHTML", "eval(", "onclick"} {
+			if strings.Contains(string(b), bad) {
+				t.Errorf("%s holds %q", name, bad)
+			}
+		}
+	}
+}
