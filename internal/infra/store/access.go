@@ -107,6 +107,9 @@ func (r AccessStore) APIKey(ctx context.Context, org uid.Org, id uid.Key) (acces
 }
 
 func keyByID(ctx context.Context, h *handle, id uid.Key) (access.Key, error) {
+	if !uid.Valid(string(id)) {
+		return access.Key{}, missingKey()
+	}
 	q, args, err := h.find("key.rows", nil)
 	if err != nil {
 		return access.Key{}, err

@@ -41,6 +41,9 @@ func (r AssetStore) Asset(ctx context.Context, org uid.Org, id uid.Asset) (asset
 }
 
 func assetByID(ctx context.Context, h *handle, id uid.Asset) (asset.Asset, error) {
+	if !uid.Valid(string(id)) {
+		return asset.Asset{}, missingAsset()
+	}
 	q, args, err := h.find("asset.rows", nil)
 	if err != nil {
 		return asset.Asset{}, err

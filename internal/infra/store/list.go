@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/page"
@@ -105,16 +106,51 @@ func (c *composed) conditions(list []condition) {
 	}
 }
 
+// storable reports whether PostgreSQL can hold the text at all: a value that it can't matches no row.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
+
+// empty reports whether no row can match.
+func (l *listing) empty() bool {
+	if l.nothing || !storable(l.page.After.ID) {
+		return true
+	}
+	for _, k := range slices.Concat(l.lead, l.rest) {
+		for _, a := range k.args {
+			if text, ok := a.(string); ok && !storable(text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // run reads the page: scan is called for at most limit rows; more says whether there are further ones.
 func (l *listing) run(ctx context.Context, v *View, scan func(*sql.Rows) error) (more bool, err error) {
-	if l.nothing {
+	if l.empty() {
 		return false, nil
 	}
-	q, args, err := v.find(l.base, nil)
+	text, args, err := l.compose(&v.handle)
 	if err != nil {
 		return false, err
 	}
-	c := composed{d: v.s.dialect, args: args}
+	n := 0
+	err = v.eachText(ctx, text, args, func(rows *sql.Rows) error {
+		if n++; n > l.page.Limit {
+			more = true
+			return nil
+		}
+		return scan(rows)
+	})
+	return more, err
+}
+
+// compose writes the statement of the page.
+func (l *listing) compose(h *handle) (string, []any, error) {
+	q, args, err := h.find(l.base, nil)
+	if err != nil {
+		return "", nil, err
+	}
+	c := composed{d: h.s.dialect, args: args}
 	c.text.WriteString(q.text)
 	c.conditions(l.lead)
 	c.conditions(l.rest)
@@ -134,15 +170,7 @@ func (l *listing) run(ctx context.Context, v *View, scan func(*sql.Rows) error) 
 	if l.page.Offset > 0 {
 		c.add(" OFFSET ?", int64(l.page.Offset))
 	}
-	n := 0
-	err = v.eachText(ctx, c.text.String(), c.args, func(rows *sql.Rows) error {
-		if n++; n > l.page.Limit {
-			more = true
-			return nil
-		}
-		return scan(rows)
-	})
-	return more, err
+	return c.text.String(), c.args, nil
 }
 
 // total counts what matches, as far as the index rule lets it.
@@ -150,7 +178,7 @@ func (l *listing) total(ctx context.Context, v *View) (page.Total, error) {
 	switch {
 	case !l.page.WantTotal || l.unknown:
 		return page.Total{}, nil
-	case l.nothing:
+	case l.empty():
 		return page.Total{Known: true}, nil
 	}
 	name := l.base

@@ -84,6 +84,9 @@ func (r ScanStore) Scan(ctx context.Context, org uid.Org, id uid.Scan) (scan.Sca
 }
 
 func scanByID(ctx context.Context, h *handle, id uid.Scan) (scan.Scan, error) {
+	if !uid.Valid(string(id)) {
+		return scan.Scan{}, missingScan()
+	}
 	q, args, err := h.find("scan.rows", nil)
 	if err != nil {
 		return scan.Scan{}, err
@@ -217,6 +220,9 @@ func (r ScanStore) ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]
 
 // shown calls f with the generation whose results are visible, unless there is none yet.
 func (r reader) shown(ctx context.Context, org uid.Org, id uid.Scan, f func(context.Context, *View, int64) error) error {
+	if !uid.Valid(string(id)) {
+		return missingScan()
+	}
 	return r.view(ctx, org, func(ctx context.Context, v *View) error {
 		var generation int64
 		err := v.row(ctx, "scan.generation", []any{string(id)}, &generation)

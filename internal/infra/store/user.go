@@ -46,6 +46,9 @@ func userOf(u *userRow, err error) (access.User, error) {
 
 // UserByName finds a user by the user name, whatever its case; NotFound otherwise.
 func (r AccessStore) UserByName(ctx context.Context, username string) (access.User, error) {
+	if !storable(username) {
+		return access.User{}, missingUser()
+	}
 	var u userRow
 	err := r.viewAll(ctx, func(ctx context.Context, v *View) error {
 		return v.row(ctx, "all.user.by_name", []any{fold(username)}, u.dest()...)
@@ -55,6 +58,9 @@ func (r AccessStore) UserByName(ctx context.Context, username string) (access.Us
 
 // User returns one user of the organization, NotFound where there is none.
 func (r AccessStore) User(ctx context.Context, org uid.Org, id uid.User) (access.User, error) {
+	if !uid.Valid(string(id)) {
+		return access.User{}, missingUser()
+	}
 	var u userRow
 	err := r.row(ctx, org, "user.get", []any{string(id)}, u.dest()...)
 	return userOf(&u, err)

@@ -153,6 +153,10 @@ func users(t *testing.T, h *house) {
 	must(t, h.access(t, h.ours, func(ctx context.Context, tx access.Tx) error { return tx.EndSessions(ctx, u.ID, "") }))
 	_, err := st.SessionByHash(ctx, sessions[2].Hash)
 	wantMissing(t, err)
+	for _, name := range []string{"", "nobody", "ada\x00", "\xff"} {
+		_, err = st.UserByName(ctx, name)
+		wantMissing(t, err)
+	}
 	wantMissing(t, h.access(t, h.theirs, func(ctx context.Context, tx access.Tx) error {
 		return tx.InsertSession(ctx, access.Session{ID: "x", User: u.ID, Hash: access.Hash{7}})
 	}))

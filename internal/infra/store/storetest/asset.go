@@ -118,6 +118,13 @@ func assetLists(t *testing.T, h *house) {
 	if _, err := st.Assets(ctx, h.ours, q); err == nil {
 		t.Error("an offset beyond the bound is taken")
 	}
+	for _, q := range []asset.Query{{Tag: "\x00"}, {Name: "\xff"}, {Page: page.Request{After: page.Key{ID: "\x00"}}}} {
+		if l := got(st.Assets(ctx, h.ours, q))(t); len(l.Items) != 0 {
+			t.Errorf("a filter that no text can meet gives %d rows", len(l.Items))
+		}
+	}
+	_, err := st.Asset(ctx, h.ours, "no id\x00")
+	wantMissing(t, err)
 	q.Page = page.Request{Limit: 10_000}
 	if l := got(st.Assets(ctx, h.ours, q))(t); len(l.Items) != 60 {
 		t.Errorf("a limit over the bound gives %d rows", len(l.Items))

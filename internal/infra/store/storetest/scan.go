@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -328,9 +329,9 @@ func takeovers(t *testing.T, h *house) {
 	s := h.newScan(h.ours, "nmap", "192.0.2.7")
 	h.addScans(t, s)
 	var last scan.Scan
-	n := 100
-	if testing.Short() {
-		n = 10
+	n := 300
+	if os.Getenv("ASSAY_TEST_LONG") == "1" { //nolint:forbidigo // a long run is asked for beside the test's code
+		n = 10_000
 	}
 	for range n {
 		j := h.admitAll(t)[0]
