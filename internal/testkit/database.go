@@ -47,34 +47,34 @@ func Each(t *testing.T, f func(t *testing.T, s *store.Store), opts ...Option) {
 }
 
 // SQLite opens a fresh database in a folder of the test's.
-func SQLite(t testing.TB, opts ...Option) *store.Store {
-	t.Helper()
-	return open(t, store.Config{Path: filepath.Join(t.TempDir(), "assay.db")}, opts)
+func SQLite(tb testing.TB, opts ...Option) *store.Store {
+	tb.Helper()
+	return open(tb, store.Config{Path: filepath.Join(tb.TempDir(), "assay.db")}, opts)
 }
 
 // Postgres opens a fresh database on the test server, which ASSAY_TEST_POSTGRES names; it is dropped with the test.
 // Without a server the test is skipped, or fails where REQUIRE_PG=1.
-func Postgres(t testing.TB, opts ...Option) *store.Store {
-	t.Helper()
-	return open(t, store.Config{DSN: Database(t)}, opts)
+func Postgres(tb testing.TB, opts ...Option) *store.Store {
+	tb.Helper()
+	return open(tb, store.Config{DSN: Database(tb)}, opts)
 }
 
 // Database makes an empty database on the test server and returns the DSN of its owner.
-func Database(t testing.TB) string {
-	t.Helper()
-	admin := os.Getenv(envPostgres) //nolint:forbidigo // the test target says here where its server is
+func Database(tb testing.TB) string {
+	tb.Helper()
+	admin := os.Getenv(envPostgres)
 	if admin == "" {
-		if os.Getenv(envRequire) == "1" { //nolint:forbidigo // continuous integration says here that a skip is a failure
-			t.Fatalf("%s=1 but %s names no PostgreSQL server", envRequire, envPostgres)
+		if os.Getenv(envRequire) == "1" {
+			tb.Fatalf("%s=1 but %s names no PostgreSQL server", envRequire, envPostgres)
 		}
-		t.Skipf("NOT TESTED ON POSTGRESQL: set %s to a superuser's URL, or run make test", envPostgres)
+		tb.Skipf("NOT TESTED ON POSTGRESQL: set %s to a superuser's URL, or run make test", envPostgres)
 	}
 	name := "assay_test_" + random()
-	command(t, admin, "CREATE DATABASE "+name+" OWNER "+role(t, admin))
-	t.Cleanup(func() { command(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	command(tb, admin, "CREATE DATABASE "+name+" OWNER "+role(tb, admin))
+	tb.Cleanup(func() { command(tb, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	u, err := url.Parse(admin)
 	if err != nil {
-		t.Fatalf("%s must be a URL", envPostgres)
+		tb.Fatalf("%s must be a URL", envPostgres)
 	}
 	u.Path, u.User = "/"+name, url.UserPassword(testRole, testRole)
 	return u.String()
@@ -87,20 +87,20 @@ func random() string {
 }
 
 // role makes the role of the tests where it is missing; another process may be doing the same.
-func role(t testing.TB, admin string) string {
-	t.Helper()
+func role(tb testing.TB, admin string) string {
+	tb.Helper()
 	err := try(admin, fmt.Sprintf("CREATE ROLE %s LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '%s'", testRole, testRole))
 	var pg *pgconn.PgError
 	if err != nil && (!errors.As(err, &pg) || (pg.Code != "42710" && pg.Code != "23505")) {
-		t.Fatalf("making the test role: %v", err)
+		tb.Fatalf("making the test role: %v", err)
 	}
 	return testRole
 }
 
-func command(t testing.TB, dsn, sql string) {
-	t.Helper()
+func command(tb testing.TB, dsn, sql string) {
+	tb.Helper()
 	if err := try(dsn, sql); err != nil {
-		t.Fatalf("preparing PostgreSQL: %v", err)
+		tb.Fatalf("preparing PostgreSQL: %v", err)
 	}
 }
 
@@ -116,38 +116,38 @@ func try(dsn, sql string) error {
 	return err
 }
 
-func open(t testing.TB, cfg store.Config, opts []Option) *store.Store {
-	t.Helper()
-	cfg.Now, cfg.Rand = time.Now, rand.Reader //nolint:forbidigo // the kit stands where app stands: it hands the real clock in
-	cfg.IDs = (&Clock{now: time.Now()}).IDs() //nolint:forbidigo // ids begin at the real time and rise by counting
+func open(tb testing.TB, cfg store.Config, opts []Option) *store.Store {
+	tb.Helper()
+	cfg.Now, cfg.Rand = time.Now, rand.Reader
+	cfg.IDs = (&Clock{now: time.Now()}).IDs()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	for _, o := range opts {
 		o(&cfg)
 	}
-	s, err := store.Open(t.Context(), cfg)
+	s, err := store.Open(tb.Context(), cfg)
 	if err != nil {
-		t.Fatalf("opening the test's database: %v", err)
+		tb.Fatalf("opening the test's database: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's context has ended here
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
-			t.Errorf("closing the test's database: %v", err)
+			tb.Errorf("closing the test's database: %v", err)
 		}
 	})
 	return s
 }
 
 // Run starts the store's background work for as long as the test runs.
-func Run(t testing.TB, s *store.Store) {
-	t.Helper()
+func Run(tb testing.TB, s *store.Store) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background()) // ends in the clean-up, before the store is closed
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("the store's background work: %v", err)
+			tb.Errorf("the store's background work: %v", err)
 		}
 	})
 }

@@ -48,20 +48,20 @@ func (c *Clock) Advance(d time.Duration) time.Time {
 func (c *Clock) IDs() *uid.Source { return uid.NewSource(c.Now, rand.Reader) }
 
 // Org makes an organization with default settings, the enterprise plan and an empty scan scope.
-func Org(t testing.TB, s *store.Store, name string) uid.Org {
-	t.Helper()
+func Org(tb testing.TB, s *store.Store, name string) uid.Org {
+	tb.Helper()
 	id := uid.Org(uid.NewSource(Epoch, rand.Reader).New())
 	o := tenant.Organization{ID: id, Name: name, Plan: tenant.Enterprise, CreatedAt: Epoch()}
-	if err := s.Admin().CreateOrganization(t.Context(), o, tenant.Defaults(), []byte("sealed"), nil); err != nil {
-		t.Fatalf("making organization %s: %v", name, err)
+	if err := s.Admin().CreateOrganization(tb.Context(), o, tenant.Defaults(), []byte("sealed"), nil); err != nil {
+		tb.Fatalf("making organization %s: %v", name, err)
 	}
 	return id
 }
 
 // TwoOrgs makes the two organizations that every test of isolation needs.
-func TwoOrgs(t testing.TB, s *store.Store) (ours, theirs uid.Org) {
-	t.Helper()
-	return Org(t, s, "Ours"), Org(t, s, "Theirs")
+func TwoOrgs(tb testing.TB, s *store.Store) (ours, theirs uid.Org) {
+	tb.Helper()
+	return Org(tb, s, "Ours"), Org(tb, s, "Theirs")
 }
 
 // OpenScope is a scan scope that allows loopback and the documentation networks.

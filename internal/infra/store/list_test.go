@@ -77,8 +77,16 @@ func TestListsReadInTheOrderOfAnIndex(t *testing.T) {
 		add(fmt.Sprintf("assets %+v", q), l, err)
 	}
 	for _, q := range []scan.Query{
-		{}, {Engine: "nmap"}, {Status: "queued"}, {Target: "t"}, {Tag: "t"}, {Priority: "high"}, {Asset: "a"},
-		{Engine: "nmap", Status: "queued", Tag: "t"}, {From: time.Unix(1, 0), To: time.Unix(2, 0)}, {Oldest: true},
+		{},
+		{Engine: "nmap"},
+		{Status: "queued"},
+		{Target: "t"},
+		{Tag: "t"},
+		{Priority: "high"},
+		{Asset: "a"},
+		{Engine: "nmap", Status: "queued", Tag: "t"},
+		{From: time.Unix(1, 0), To: time.Unix(2, 0)},
+		{Oldest: true},
 		{Tag: "t", From: time.Unix(1, 0)},
 	} {
 		q.Page = p

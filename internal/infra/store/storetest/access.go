@@ -22,9 +22,9 @@ func (h *house) newKey(org uid.Org) access.Key {
 	}
 }
 
-func (h *house) addKey(t testing.TB, k access.Key, hash access.Hash) {
-	t.Helper()
-	must(t, h.access(t, k.Org, func(ctx context.Context, tx access.Tx) error { return tx.InsertKey(ctx, k, hash) }))
+func (h *house) addKey(tb testing.TB, k access.Key, hash access.Hash) {
+	tb.Helper()
+	must(tb, h.access(tb, k.Org, func(ctx context.Context, tx access.Tx) error { return tx.InsertKey(ctx, k, hash) }))
 }
 
 func keys(t *testing.T, h *house) {

@@ -134,6 +134,7 @@ func eachDatabase(b *testing.B, f func(b *testing.B, s *store.Store)) {
 // BenchmarkIngest records a report of 14,219 findings for the first time, and the same report again.
 func BenchmarkIngest(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		w := newWorks(b, s)
 		next := 0
 		b.Run("first", func(b *testing.B) {
@@ -167,6 +168,7 @@ func BenchmarkListGrowth(b *testing.B) {
 		sizes = append(sizes, 1_000_000)
 	}
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		w := newWorks(b, s)
 		have := 0
 		for _, size := range sizes {
@@ -203,6 +205,7 @@ func BenchmarkListGrowth(b *testing.B) {
 // BenchmarkAdmit decides once with 10,000 scans in the line, as after a restart.
 func BenchmarkAdmit(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		w := newWorks(b, s)
 		for range 20 {
 			w.unit(func(ctx context.Context, tx scan.Tx) error {
@@ -230,6 +233,7 @@ func BenchmarkAdmit(b *testing.B) {
 // BenchmarkInsertAsset is the write behind an authenticated create, with 16 callers and 10,000 rows present.
 func BenchmarkInsertAsset(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		w := newWorks(b, s)
 		b.SetParallelism(8)
 		b.RunParallel(func(pb *testing.PB) {

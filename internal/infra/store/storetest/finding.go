@@ -24,9 +24,9 @@ func fates(changes []finding.Change) []finding.Fate {
 	return out
 }
 
-func (h *house) results(t testing.TB, s scan.Scan) []scan.Result {
-	t.Helper()
-	return got(h.s.Scans().Results(t.Context(), s.Org, s.ID, scan.ResultQuery{Page: page.Request{Limit: 100}}))(t).Items
+func (h *house) results(tb testing.TB, s scan.Scan) []scan.Result {
+	tb.Helper()
+	return got(h.s.Scans().Results(tb.Context(), s.Org, s.ID, scan.ResultQuery{Page: page.Request{Limit: 100}}))(tb).Items
 }
 
 func findings(t *testing.T, h *house) {
@@ -125,9 +125,9 @@ func findings(t *testing.T, h *house) {
 }
 
 // decideByHand sets a finding's status as a person will.
-func (h *house) decideByHand(t testing.TB, id uid.Finding, status finding.Status) {
-	t.Helper()
-	h.inRaw(t, h.ours, func(r raw) {
+func (h *house) decideByHand(tb testing.TB, id uid.Finding, status finding.Status) {
+	tb.Helper()
+	h.inRaw(tb, h.ours, func(r raw) {
 		r.exec("UPDATE finding SET status = '" + string(status) + "' WHERE id = '" + string(id) + "'")
 	})
 }

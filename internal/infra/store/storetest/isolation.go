@@ -25,34 +25,34 @@ import (
 
 // raw is a transaction on the tables themselves, seeing one organization.
 type raw struct {
-	t  testing.TB
+	tb testing.TB
 	tx *sql.Tx
 }
 
 // inRaw runs f on the tables, beside the store. Only what no port can do yet may be done here.
-func (h *house) inRaw(t testing.TB, org uid.Org, f func(raw)) {
-	t.Helper()
-	tx, err := h.s.Database().BeginTx(t.Context(), nil)
-	must(t, err)
+func (h *house) inRaw(tb testing.TB, org uid.Org, f func(raw)) {
+	tb.Helper()
+	tx, err := h.s.Database().BeginTx(tb.Context(), nil)
+	must(tb, err)
 	defer tx.Rollback() //nolint:errcheck // it is committed below
 	// On PostgreSQL row-level security wants to know whose rows are meant; SQLite has no such function.
 	var version string
-	if tx.QueryRowContext(t.Context(), "SELECT sqlite_version()").Scan(&version) != nil {
-		must(t, tx.Rollback())
-		tx, err = h.s.Database().BeginTx(t.Context(), nil)
-		must(t, err)
+	if tx.QueryRowContext(tb.Context(), "SELECT sqlite_version()").Scan(&version) != nil {
+		must(tb, tx.Rollback())
+		tx, err = h.s.Database().BeginTx(tb.Context(), nil)
+		must(tb, err)
 		defer tx.Rollback() //nolint:errcheck // it is committed below
-		_, err = tx.ExecContext(t.Context(), "SELECT set_config('app.org', '"+string(org)+"', true)")
-		must(t, err)
+		_, err = tx.ExecContext(tb.Context(), "SELECT set_config('app.org', '"+string(org)+"', true)")
+		must(tb, err)
 	}
-	f(raw{t, tx})
-	must(t, tx.Commit())
+	f(raw{tb, tx})
+	must(tb, tx.Commit())
 }
 
 func (r raw) exec(statement string) {
-	r.t.Helper()
-	_, err := r.tx.ExecContext(r.t.Context(), statement)
-	must(r.t, err)
+	r.tb.Helper()
+	_, err := r.tx.ExecContext(r.tb.Context(), statement)
+	must(r.tb, err)
 }
 
 // tables are those that hold rows of an organization in the domain's schema.
@@ -65,28 +65,36 @@ func tables() []string {
 }
 
 // dump returns every row of an organization as text.
-func (h *house) dump(t testing.TB, org uid.Org) []string {
-	t.Helper()
+func (h *house) dump(tb testing.TB, org uid.Org) []string {
+	tb.Helper()
 	var out []string
-	h.inRaw(t, org, func(r raw) {
+	h.inRaw(tb, org, func(r raw) {
 		for _, table := range tables() {
-			rows, err := r.tx.QueryContext(t.Context(), "SELECT * FROM "+table+" WHERE org = '"+string(org)+"'") //nolint:gosec // names of ours
-			must(t, err)
-			cols, err := rows.Columns()
-			must(t, err)
-			for rows.Next() {
-				values, dest := make([]any, len(cols)), make([]any, len(cols))
-				for i := range values {
-					dest[i] = &values[i]
-				}
-				must(t, rows.Scan(dest...))
-				out = append(out, fmt.Sprint(table, values))
-			}
-			must(t, rows.Err())
-			must(t, rows.Close())
+			out = append(out, r.rows(table, org)...)
 		}
 	})
 	slices.Sort(out)
+	return out
+}
+
+// rows returns a table's rows of an organization as text.
+func (r raw) rows(table string, org uid.Org) []string {
+	r.tb.Helper()
+	rows, err := r.tx.QueryContext(r.tb.Context(), "SELECT * FROM "+table+" WHERE org = '"+string(org)+"'")
+	must(r.tb, err)
+	defer rows.Close() //nolint:errcheck // the error that matters is Err's
+	cols, err := rows.Columns()
+	must(r.tb, err)
+	var out []string
+	for rows.Next() {
+		values, dest := make([]any, len(cols)), make([]any, len(cols))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		must(r.tb, rows.Scan(dest...))
+		out = append(out, fmt.Sprint(table, values))
+	}
+	must(r.tb, rows.Err())
 	return out
 }
 
@@ -102,25 +110,25 @@ type estate struct {
 	finding uid.Finding
 }
 
-func (h *house) furnish(t testing.TB, org uid.Org, mark byte) estate {
-	t.Helper()
+func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
+	tb.Helper()
 	name := fmt.Sprintf("estate-%d", mark)
 	e := estate{asset: h.newAsset(asset.KindHost, name, "tag"), key: h.newKey(org)}
-	h.addAssets(t, org, e.asset)
-	h.addKey(t, e.key, access.Hash{mark})
+	h.addAssets(tb, org, e.asset)
+	h.addKey(tb, e.key, access.Hash{mark})
 	e.user = access.User{ID: uid.User(h.ids.New()), Org: org, Username: name, Role: "admin", CreatedAt: h.clock.Now()}
 	e.session = access.Session{ID: uid.Session(h.ids.New()), User: e.user.ID, Org: org, Hash: access.Hash{mark}}
-	must(t, h.access(t, org, func(ctx context.Context, tx access.Tx) error {
+	must(tb, h.access(tb, org, func(ctx context.Context, tx access.Tx) error {
 		if err := tx.InsertUser(ctx, e.user); err != nil {
 			return err
 		}
 		return tx.InsertSession(ctx, e.session)
 	}))
-	must(t, h.assets(t, org, func(ctx context.Context, tx asset.Tx) error { return tx.PutScanScope(ctx, testkit.OpenScope()) }))
-	e.scan = h.running(t, org, "nmap", name)
-	e.finding = h.record(t, e.scan, seen(1, "shared"))[0].ID
-	must(t, h.put(t, e.scan, scan.Artifact{Name: "raw.xml"}))
-	must(t, h.scans(t, org, func(ctx context.Context, tx scan.Tx) error {
+	must(tb, h.assets(tb, org, func(ctx context.Context, tx asset.Tx) error { return tx.PutScanScope(ctx, testkit.OpenScope()) }))
+	e.scan = h.running(tb, org, "nmap", name)
+	e.finding = h.record(tb, e.scan, seen(1, "shared"))[0].ID
+	must(tb, h.put(tb, e.scan, scan.Artifact{Name: "raw.xml"}))
+	must(tb, h.scans(tb, org, func(ctx context.Context, tx scan.Tx) error {
 		if err := tx.Consume(ctx, usage.MetricScans, "2026-03", 1, 10); err != nil {
 			return err
 		}
@@ -129,11 +137,11 @@ func (h *house) furnish(t testing.TB, org uid.Org, mark byte) estate {
 		}
 		return tx.RecordAssets(ctx, e.scan, []asset.Observation{{Kind: asset.KindHost, Name: "seen", Source: "nmap"}}, h.clock.Now())
 	}))
-	h.finish(t, e.scan, finding.Summary{Total: 1})
-	e.live = h.running(t, org, "nmap", name)
-	h.record(t, e.live, seen(2, "shared"))
+	h.finish(tb, e.scan, finding.Summary{Total: 1})
+	e.live = h.running(tb, org, "nmap", name)
+	h.record(tb, e.live, seen(2, "shared"))
 	e.waiting = h.newScan(org, "nmap", name, "tag")
-	h.addScans(t, e.waiting)
+	h.addScans(tb, e.waiting)
 	return e
 }
 
@@ -154,8 +162,8 @@ func isolation(t *testing.T, h *house) {
 	}
 	for _, p := range h.readers(other) {
 		t.Run(p.port.Name()+" of "+p.port.PkgPath()[strings.LastIndex(p.port.PkgPath(), "/")+1:], func(t *testing.T) {
-			for i := range p.port.NumMethod() {
-				name := p.port.Method(i).Name
+			for m := range p.port.Methods() {
+				name := m.Name
 				if name == "Change" || slices.Contains(p.across, name) {
 					continue
 				}
@@ -170,10 +178,10 @@ func isolation(t *testing.T, h *house) {
 			}
 		})
 	}
-	for _, p := range h.writers(t, mine, other) {
+	for _, p := range h.writers(mine, other) {
 		t.Run("Tx of "+p.port.PkgPath()[strings.LastIndex(p.port.PkgPath(), "/")+1:], func(t *testing.T) {
-			for i := range p.port.NumMethod() {
-				name := p.port.Method(i).Name
+			for m := range p.port.Methods() {
+				name := m.Name
 				try := p.tries[name]
 				if try == nil {
 					t.Errorf("%s is not tried", name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"slices"
-	"testing"
 	"time"
 
 	"assay.dev/assay/internal/asset"
@@ -37,16 +36,22 @@ func (h *house) foreignAssets(ctx context.Context, o estate) (any, error) {
 }
 
 // writers are the ports' writes, by theirs, with the ids of what is ours.
-func (h *house) writers(t testing.TB, mine, o estate) []portTries {
+func (h *house) writers(mine, o estate) []portTries {
 	at := h.clock.Now()
 	inTenant := func(f func(context.Context, tenant.Tx) error) attempt {
-		return func(context.Context) (any, error) { return nil, h.tenants(t, h.theirs, f) }
+		return func(ctx context.Context) (any, error) {
+			return nil, h.s.Tenants().Change(ctx, h.theirs, bookkeeping(), f)
+		}
 	}
 	inAccess := func(f func(context.Context, access.Tx) error) attempt {
-		return func(context.Context) (any, error) { return nil, h.access(t, h.theirs, f) }
+		return func(ctx context.Context) (any, error) {
+			return nil, h.s.Access().Change(ctx, h.theirs, bookkeeping(), f)
+		}
 	}
 	inAsset := func(f func(context.Context, asset.Tx) error) attempt {
-		return func(context.Context) (any, error) { return nil, h.assets(t, h.theirs, f) }
+		return func(ctx context.Context) (any, error) {
+			return nil, h.s.Assets().Change(ctx, h.theirs, bookkeeping(), f)
+		}
 	}
 	return []portTries{
 		{port: reflect.TypeFor[tenant.Tx](), tries: map[string]attempt{
@@ -91,14 +96,16 @@ func (h *house) writers(t testing.TB, mine, o estate) []portTries {
 				return tx.ObserveAssets(ctx, []asset.Observation{{Kind: o.asset.Kind, Name: o.asset.Name, Attributes: attributes(`{}`)}}, at)
 			}),
 		}},
-		{port: reflect.TypeFor[scan.Tx](), tries: h.scanWriters(t, mine, o)},
+		{port: reflect.TypeFor[scan.Tx](), tries: h.scanWriters(mine, o)},
 	}
 }
 
-func (h *house) scanWriters(t testing.TB, mine, o estate) map[string]attempt {
+func (h *house) scanWriters(mine, o estate) map[string]attempt {
 	at := h.clock.Now()
 	in := func(f func(context.Context, scan.Tx) error) attempt {
-		return func(context.Context) (any, error) { return nil, h.scans(t, h.theirs, f) }
+		return func(ctx context.Context) (any, error) {
+			return nil, h.s.Scans().Change(ctx, h.theirs, bookkeeping(), f)
+		}
 	}
 	return map[string]attempt{
 		"Consume": in(func(ctx context.Context, tx scan.Tx) error {

@@ -54,10 +54,10 @@ func greedy(waiting []scan.Waiting, running []scan.Slot, limits map[uid.Org]tena
 	}
 }
 
-func (h *house) admit(t testing.TB, decide func([]scan.Waiting, []scan.Slot, map[uid.Org]tenant.Concurrency) []scan.Waiting) int {
-	t.Helper()
+func (h *house) admit(tb testing.TB, decide func([]scan.Waiting, []scan.Slot, map[uid.Org]tenant.Concurrency) []scan.Waiting) int {
+	tb.Helper()
 	now := h.clock.Now()
-	return got(h.s.Line().Admit(t.Context(), now, now.Add(time.Minute), decide))(t)
+	return got(h.s.Line().Admit(tb.Context(), now, now.Add(time.Minute), decide))(tb)
 }
 
 func line(t *testing.T, h *house) {

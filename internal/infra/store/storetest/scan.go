@@ -20,11 +20,11 @@ import (
 
 func scanQuery(q string) scan.Query { return scan.Query{Q: q} }
 
-func (h *house) scanIDs(t testing.TB, q scan.Query) []string {
-	t.Helper()
-	return walk(t, func(p page.Request) ([]scan.Scan, page.Key, error) {
+func (h *house) scanIDs(tb testing.TB, q scan.Query) []string {
+	tb.Helper()
+	return walk(tb, func(p page.Request) ([]scan.Scan, page.Key, error) {
 		q.Page = p
-		l, err := h.s.Scans().Scans(t.Context(), h.ours, q)
+		l, err := h.s.Scans().Scans(tb.Context(), h.ours, q)
 		return l.Items, l.Next, err
 	}, func(s scan.Scan) string { return string(s.ID) }, 7)
 }
@@ -129,9 +129,9 @@ func scanMatches(s scan.Scan, q scan.Query) bool {
 		(q.From.IsZero() || !s.CreatedAt.Before(q.From)) && (q.To.IsZero() || s.CreatedAt.Before(q.To))
 }
 
-func (h *house) put(t testing.TB, s scan.Scan, a scan.Artifact) error {
-	t.Helper()
-	return h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.PutArtifact(ctx, s.ID, s.Attempt, a) })
+func (h *house) put(tb testing.TB, s scan.Scan, a scan.Artifact) error {
+	tb.Helper()
+	return h.scans(tb, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.PutArtifact(ctx, s.ID, s.Attempt, a) })
 }
 
 func scanLife(t *testing.T, h *house) {

@@ -112,73 +112,73 @@ func (h *house) taken() []job.Scan {
 func bookkeeping() audit.Event { return audit.Bookkeeping("a test keeps books") }
 
 // must fails the test on an error.
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // got fails the test on an error and returns the value.
 func got[T any](v T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
-		must(t, err)
+	return func(tb testing.TB) T {
+		tb.Helper()
+		must(tb, err)
 		return v
 	}
 }
 
-func wantKind(t testing.TB, err error, kind fault.Kind, code fault.Code) {
-	t.Helper()
+func wantKind(tb testing.TB, err error, kind fault.Kind, code fault.Code) {
+	tb.Helper()
 	if err == nil {
-		t.Fatalf("no error; want %s %s", kind, code)
+		tb.Fatalf("no error; want %s %s", kind, code)
 	}
 	if f := fault.Of(err); f.Kind != kind || f.Code != code {
-		t.Fatalf("error = %v (%s %s); want %s %s", err, f.Kind, f.Code, kind, code)
+		tb.Fatalf("error = %v (%s %s); want %s %s", err, f.Kind, f.Code, kind, code)
 	}
 }
 
-func wantMissing(t testing.TB, err error) {
-	t.Helper()
-	wantKind(t, err, fault.NotFound, fault.CodeNotFound)
+func wantMissing(tb testing.TB, err error) {
+	tb.Helper()
+	wantKind(tb, err, fault.NotFound, fault.CodeNotFound)
 }
 
-func wantConflict(t testing.TB, err error) {
-	t.Helper()
-	wantKind(t, err, fault.Conflict, fault.CodeConflict)
+func wantConflict(tb testing.TB, err error) {
+	tb.Helper()
+	wantKind(tb, err, fault.Conflict, fault.CodeConflict)
 }
 
-func same(t testing.TB, what string, want, got any) {
-	t.Helper()
+func same(tb testing.TB, what string, want, got any) {
+	tb.Helper()
 	opts := cmp.Options{
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	}
 	if diff := cmp.Diff(want, got, opts); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", what, diff)
+		tb.Errorf("%s differs (-want +got):\n%s", what, diff)
 	}
 }
 
 // The four units.
 
-func (h *house) tenants(t testing.TB, org uid.Org, unit func(context.Context, tenant.Tx) error) error {
-	t.Helper()
-	return h.s.Tenants().Change(t.Context(), org, bookkeeping(), unit)
+func (h *house) tenants(tb testing.TB, org uid.Org, unit func(context.Context, tenant.Tx) error) error {
+	tb.Helper()
+	return h.s.Tenants().Change(tb.Context(), org, bookkeeping(), unit)
 }
 
-func (h *house) access(t testing.TB, org uid.Org, unit func(context.Context, access.Tx) error) error {
-	t.Helper()
-	return h.s.Access().Change(t.Context(), org, bookkeeping(), unit)
+func (h *house) access(tb testing.TB, org uid.Org, unit func(context.Context, access.Tx) error) error {
+	tb.Helper()
+	return h.s.Access().Change(tb.Context(), org, bookkeeping(), unit)
 }
 
-func (h *house) assets(t testing.TB, org uid.Org, unit func(context.Context, asset.Tx) error) error {
-	t.Helper()
-	return h.s.Assets().Change(t.Context(), org, bookkeeping(), unit)
+func (h *house) assets(tb testing.TB, org uid.Org, unit func(context.Context, asset.Tx) error) error {
+	tb.Helper()
+	return h.s.Assets().Change(tb.Context(), org, bookkeeping(), unit)
 }
 
-func (h *house) scans(t testing.TB, org uid.Org, unit func(context.Context, scan.Tx) error) error {
-	t.Helper()
-	return h.s.Scans().Change(t.Context(), org, bookkeeping(), unit)
+func (h *house) scans(tb testing.TB, org uid.Org, unit func(context.Context, scan.Tx) error) error {
+	tb.Helper()
+	return h.s.Scans().Change(tb.Context(), org, bookkeeping(), unit)
 }
 
 // Makers of records. Each moves the clock, so that no two have one time unless a test wants it.
@@ -191,9 +191,9 @@ func (h *house) newAsset(kind asset.Kind, name string, tags ...string) asset.Ass
 	}
 }
 
-func (h *house) addAssets(t testing.TB, org uid.Org, list ...asset.Asset) {
-	t.Helper()
-	must(t, h.assets(t, org, func(ctx context.Context, tx asset.Tx) error {
+func (h *house) addAssets(tb testing.TB, org uid.Org, list ...asset.Asset) {
+	tb.Helper()
+	must(tb, h.assets(tb, org, func(ctx context.Context, tx asset.Tx) error {
 		for _, a := range list {
 			if err := tx.InsertAsset(ctx, a); err != nil {
 				return err
@@ -211,63 +211,63 @@ func (h *house) newScan(org uid.Org, engine, host string, tags ...string) scan.S
 	}
 }
 
-func (h *house) addScans(t testing.TB, list ...scan.Scan) {
-	t.Helper()
+func (h *house) addScans(tb testing.TB, list ...scan.Scan) {
+	tb.Helper()
 	for _, s := range list {
-		must(t, h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.InsertScan(ctx, s) }))
+		must(tb, h.scans(tb, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.InsertScan(ctx, s) }))
 	}
 }
 
 // admitAll lets everything that waits start and returns the jobs.
-func (h *house) admitAll(t testing.TB) []job.Scan {
-	t.Helper()
+func (h *house) admitAll(tb testing.TB) []job.Scan {
+	tb.Helper()
 	now := h.clock.Now()
-	_, err := h.s.Line().Admit(t.Context(), now, now.Add(time.Minute),
+	_, err := h.s.Line().Admit(tb.Context(), now, now.Add(time.Minute),
 		func(w []scan.Waiting, _ []scan.Slot, _ map[uid.Org]tenant.Concurrency) []scan.Waiting { return w })
-	must(t, err)
+	must(tb, err)
 	return h.taken()
 }
 
 // running adds a scan and brings it to running; it returns it as the worker sees it.
-func (h *house) running(t testing.TB, org uid.Org, engine, host string) scan.Scan {
-	t.Helper()
+func (h *house) running(tb testing.TB, org uid.Org, engine, host string) scan.Scan {
+	tb.Helper()
 	s := h.newScan(org, engine, host)
-	h.addScans(t, s)
-	for _, j := range h.admitAll(t) {
+	h.addScans(tb, s)
+	for _, j := range h.admitAll(tb) {
 		if j.Scan == s.ID {
-			return h.start(t, j)
+			return h.start(tb, j)
 		}
 	}
-	t.Fatal("the scan wasn't admitted")
+	tb.Fatal("the scan wasn't admitted")
 	return scan.Scan{}
 }
 
-func (h *house) start(t testing.TB, j job.Scan) scan.Scan {
-	t.Helper()
+func (h *house) start(tb testing.TB, j job.Scan) scan.Scan {
+	tb.Helper()
 	at := h.clock.Advance(time.Second)
-	must(t, h.scans(t, j.Org, func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, j.Scan, j.Fence, at) }))
-	return got(h.s.Scans().Scan(t.Context(), j.Org, j.Scan))(t)
+	must(tb, h.scans(tb, j.Org, func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, j.Scan, j.Fence, at) }))
+	return got(h.s.Scans().Scan(tb.Context(), j.Org, j.Scan))(tb)
 }
 
-func (h *house) finish(t testing.TB, s scan.Scan, sum finding.Summary) {
-	t.Helper()
+func (h *house) finish(tb testing.TB, s scan.Scan, sum finding.Summary) {
+	tb.Helper()
 	f := scan.Finish{Status: scan.Completed, At: h.clock.Advance(time.Second), Outcome: "complete", Version: "7.9", Summary: sum}
-	must(t, h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.FinishScan(ctx, s.ID, s.Fence, f) }))
+	must(tb, h.scans(tb, s.Org, func(ctx context.Context, tx scan.Tx) error { return tx.FinishScan(ctx, s.ID, s.Fence, f) }))
 }
 
 // record records findings and returns what became of them.
-func (h *house) record(t testing.TB, s scan.Scan, seen ...scan.Seen) []finding.Change {
-	t.Helper()
-	changes, err := h.tryRecord(t, s, seen...)
-	must(t, err)
+func (h *house) record(tb testing.TB, s scan.Scan, seen ...scan.Seen) []finding.Change {
+	tb.Helper()
+	changes, err := h.tryRecord(tb, s, seen...)
+	must(tb, err)
 	return changes
 }
 
-func (h *house) tryRecord(t testing.TB, s scan.Scan, seen ...scan.Seen) ([]finding.Change, error) {
-	t.Helper()
+func (h *house) tryRecord(tb testing.TB, s scan.Scan, seen ...scan.Seen) ([]finding.Change, error) {
+	tb.Helper()
 	at := h.clock.Advance(time.Second)
 	var changes []finding.Change
-	err := h.scans(t, s.Org, func(ctx context.Context, tx scan.Tx) error {
+	err := h.scans(tb, s.Org, func(ctx context.Context, tx scan.Tx) error {
 		var err error
 		changes, err = tx.RecordFindings(ctx, s, seen, at)
 		return err
@@ -294,13 +294,13 @@ func seen(n int, host string) scan.Seen {
 func attributes(s string) json.RawMessage { return json.RawMessage(s) }
 
 // walk reads a list to its end by cursor and returns the ids.
-func walk[T any](t testing.TB, read func(page.Request) ([]T, page.Key, error), id func(T) string, limit int) []string {
-	t.Helper()
+func walk[T any](tb testing.TB, read func(page.Request) ([]T, page.Key, error), id func(T) string, limit int) []string {
+	tb.Helper()
 	var out []string
 	req := page.Request{Limit: limit}
 	for {
 		items, next, err := read(req)
-		must(t, err)
+		must(tb, err)
 		for _, it := range items {
 			out = append(out, id(it))
 		}
@@ -308,7 +308,7 @@ func walk[T any](t testing.TB, read func(page.Request) ([]T, page.Key, error), i
 			return out
 		}
 		if len(items) != limit {
-			t.Fatalf("a page before the end has %d rows; want %d", len(items), limit)
+			tb.Fatalf("a page before the end has %d rows; want %d", len(items), limit)
 		}
 		req.After = next
 	}
