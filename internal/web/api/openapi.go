@@ -34,7 +34,7 @@ func document() *huma.OpenAPI {
 		OpenAPI: "3.1.0",
 		Info:    &huma.Info{Title: "Assay", Version: Version, Description: about},
 		Components: &huma.Components{
-			Schemas:   huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+			Schemas:   huma.NewMapRegistry("#/components/schemas/", schemaName),
 			Responses: map[string]*huma.Response{},
 			Headers:   headers(),
 			SecuritySchemes: map[string]*huma.SecurityScheme{
@@ -44,6 +44,17 @@ func document() *huma.OpenAPI {
 			},
 		},
 	}
+}
+
+// schemaName names the two error bodies by what they are to a reader; all others by their type.
+func schemaName(t reflect.Type, hint string) string {
+	switch t {
+	case reflect.TypeFor[problem.Details]():
+		return "Problem"
+	case reflect.TypeFor[problem.Envelope]():
+		return "Failure"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 func headers() map[string]*huma.Param {

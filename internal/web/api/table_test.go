@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"encoding/json"
-	"flag"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/web/api"
 	"assay.dev/assay/internal/web/api/platform"
 	"assay.dev/assay/internal/web/api/scanapi"
@@ -20,8 +20,6 @@ import (
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
 )
-
-var update = flag.Bool("update", false, "write api/openapi.json instead of comparing with it") //nolint:gochecknoglobals // flags are declared before the tests' main parses them
 
 // table is every route of the product, with no services behind it.
 func table() []api.Entry {
@@ -36,23 +34,7 @@ func TestTheCommittedDocumentIsTheTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("..", "..", "..", "api", "openapi.json")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("no document (run with -update to write it): %v", err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("api/openapi.json differs (-want +got); run with -update if the new text is right:\n%s", diff)
-	}
+	testkit.Golden(t, "../../../../api/openapi.json", got)
 }
 
 func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
@@ -63,11 +45,12 @@ func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
 	}
 	var doc struct {
 		Paths map[string]map[string]struct {
-			OperationID string                     `json:"operationId"`
-			Security    []map[string][]string      `json:"security"`
-			Scope       string                     `json:"x-scope"`
-			Action      string                     `json:"x-audit-action"`
-			Responses   map[string]json.RawMessage `json:"responses"`
+			OperationID string                      `json:"operationId"`
+			Security    []map[string][]string       `json:"security"`
+			Scope       string                      `json:"x-scope"`
+			Action      string                      `json:"x-audit-action"`
+			Responses   map[string]json.RawMessage  `json:"responses"`
+			Parameters  []struct{ Name, In string } `json:"parameters"`
 		} `json:"paths"`
 	}
 	if err := json.Unmarshal(a.JSON(), &doc); err != nil {
@@ -92,6 +75,15 @@ func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
 		delete(inDoc, e.Pattern())
 		if (r.Scope == access.Public) != (len(op.Security) == 0) || op.Scope != string(r.Scope) {
 			t.Errorf("%s: scope %q, security %v", e.Pattern(), op.Scope, op.Security)
+		}
+		inPath := 0
+		for _, p := range op.Parameters {
+			if p.In == "path" && strings.Contains(r.Path, "{"+p.Name+"}") {
+				inPath++
+			}
+		}
+		if inPath != strings.Count(r.Path, "{") {
+			t.Errorf("%s: %d of its path's parameters are read", e.Pattern(), inPath)
 		}
 		if r.Exempt != (op.Action == "none") || op.OperationID == "" {
 			t.Errorf("%s: audit action %q, operation id %q", e.Pattern(), op.Action, op.OperationID)

@@ -34,7 +34,7 @@ func (h *handlers) assetRoutes() []api.Entry {
 			Audit: event.AssetListed, Tags: []string{tagAssets}, Summary: "List assets",
 			Description: "Newest first. What people entered and what scans saw.", Handle: h.listAssets,
 		}),
-		api.Op(api.Route[assetIn, Out[Asset]]{
+		api.Op(api.Route[AssetRef, Out[Asset]]{
 			ID: "getAsset", Method: http.MethodGet, Path: assets + "/{id}", Family: problem.Platform, Scope: access.AssetsRead,
 			Audit: event.AssetRead, Resource: "asset", Tags: []string{tagAssets}, Summary: "Get an asset", Handle: h.getAsset,
 		}),
@@ -44,7 +44,7 @@ func (h *handlers) assetRoutes() []api.Entry {
 			Summary: "Change an asset", Description: "Fields that are left out stay; attributes are replaced as a whole.",
 			Handle: h.updateAsset,
 		}),
-		api.Op(api.Route[assetIn, struct{}]{
+		api.Op(api.Route[AssetRef, struct{}]{
 			ID: "deleteAsset", Method: http.MethodDelete, Path: assets + "/{id}", Family: problem.Platform,
 			Scope: access.AssetsWrite, Audit: event.AssetDeleted, Resource: "asset", Status: http.StatusNoContent,
 			Tags: []string{tagAssets}, Summary: "Delete an asset",
@@ -90,12 +90,13 @@ type newAssetIn struct {
 	Body NewAsset
 }
 
-type assetIn struct {
+// AssetRef names an asset.
+type AssetRef struct {
 	ID string `path:"id" doc:"The asset's id."`
 }
 
 type patchAssetIn struct {
-	assetIn
+	AssetRef
 	Body AssetPatch
 }
 
@@ -159,7 +160,7 @@ func (h *handlers) listAssets(ctx context.Context, in *assetsIn) (*Out[Page[Asse
 	return &Out[Page[Asset]]{Body: out}, nil
 }
 
-func (h *handlers) getAsset(ctx context.Context, in *assetIn) (*Out[Asset], error) {
+func (h *handlers) getAsset(ctx context.Context, in *AssetRef) (*Out[Asset], error) {
 	a, err := h.d.Assets.Get(ctx, mw.ActorFrom(ctx).Org, uid.Asset(in.ID))
 	if err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func (h *handlers) updateAsset(ctx context.Context, in *patchAssetIn) (*Out[Asse
 	return &Out[Asset]{Body: assetView(a)}, nil
 }
 
-func (h *handlers) deleteAsset(ctx context.Context, in *assetIn) (*struct{}, error) {
+func (h *handlers) deleteAsset(ctx context.Context, in *AssetRef) (*struct{}, error) {
 	if err := h.d.Assets.Delete(ctx, mw.ActorFrom(ctx).Org, uid.Asset(in.ID)); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (h *handlers) eventRoutes() []api.Entry {
 }
 
 type eventsIn struct {
-	oneIn
+	ScanRef
 	LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Id of the last event seen."`
 }
 

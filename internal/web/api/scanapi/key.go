@@ -34,7 +34,7 @@ func (h *handlers) keyRoutes() []api.Entry {
 			Audit: event.KeyListed, Tags: []string{tagKeys}, Summary: "List API keys",
 			Description: "Newest first, revoked and expired ones included.", Handle: h.listKeys,
 		}),
-		api.Op(api.Route[keyIn, Out[Key]]{
+		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "getApiKey", Method: http.MethodGet, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyRead, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Get an API key",
 			Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
@@ -47,7 +47,7 @@ func (h *handlers) keyRoutes() []api.Entry {
 			Description: "Fields that are left out stay; an empty list lifts a restriction; `expiresInDays: null` takes the end away.",
 			Errors:      []int{http.StatusConflict}, Handle: h.updateKey,
 		}),
-		api.Op(api.Route[keyIn, Out[Key]]{
+		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "revokeApiKey", Method: http.MethodDelete, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyRevoked, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Revoke an API key",
 			Description: "At once, on every node within a second, and for good.", Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
@@ -61,7 +61,7 @@ func (h *handlers) keyRoutes() []api.Entry {
 			Description: "A new secret at once; the old one works on for `gracePeriodHours` (default 24, 0 cuts it). Id and restrictions stay.",
 			Errors:      []int{http.StatusConflict}, Once: true, Replay: h.keyRotated, Handle: h.rotateKey,
 		}),
-		api.Op(api.Route[keyIn, Out[Key]]{
+		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "suspendApiKey", Method: http.MethodPost, Path: keys + "/{id}/suspend", Family: problem.Scan,
 			Scope: access.KeysManage, Audit: event.KeySuspended, Resource: "api_key", Tags: []string{tagKeys},
 			Summary: "Suspend an API key", Description: "By an administrator; until it is resumed.",
@@ -69,7 +69,7 @@ func (h *handlers) keyRoutes() []api.Entry {
 				return h.d.Keys.SuspendKey(ctx, a, id)
 			}),
 		}),
-		api.Op(api.Route[keyIn, Out[Key]]{
+		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "resumeApiKey", Method: http.MethodPost, Path: keys + "/{id}/resume", Family: problem.Scan,
 			Scope: access.KeysManage, Audit: event.KeyResumed, Resource: "api_key", Tags: []string{tagKeys},
 			Summary: "Resume a suspended API key", Errors: []int{http.StatusConflict}, Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
@@ -156,17 +156,18 @@ type keysIn struct {
 	Paging
 }
 
-type keyIn struct {
+// KeyRef names a key.
+type KeyRef struct {
 	ID string `path:"id" doc:"The key's id."`
 }
 
 type patchKeyIn struct {
-	keyIn
+	KeyRef
 	Body KeyPatch
 }
 
 type rotateKeyIn struct {
-	keyIn
+	KeyRef
 	Body *RotateKey
 }
 
@@ -280,8 +281,8 @@ func (h *handlers) keyRotated(ctx context.Context, id string) (*Out[RotatedKey],
 }
 
 // onKey makes the handler of an operation that takes a key's id and gives the key.
-func (h *handlers) onKey(do func(context.Context, access.Actor, uid.Key) (access.Key, error)) func(context.Context, *keyIn) (*Out[Key], error) {
-	return func(ctx context.Context, in *keyIn) (*Out[Key], error) {
+func (h *handlers) onKey(do func(context.Context, access.Actor, uid.Key) (access.Key, error)) func(context.Context, *KeyRef) (*Out[Key], error) {
+	return func(ctx context.Context, in *KeyRef) (*Out[Key], error) {
 		k, err := do(ctx, mw.ActorFrom(ctx), uid.Key(in.ID))
 		if err != nil {
 			return nil, err

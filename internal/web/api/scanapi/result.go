@@ -43,7 +43,7 @@ const (
 )
 
 type resultsIn struct {
-	oneIn
+	ScanRef
 	Paging
 	Format   string `query:"format" maxLength:"32" doc:"json (default), csv, sarif or raw."`
 	Severity string `query:"severity" enum:"critical,high,medium,low,info"`

@@ -37,11 +37,11 @@ func (h *handlers) scanRoutes() []api.Entry {
 			Audit: event.ScanListed, Tags: []string{tagScans}, Summary: "List scans",
 			Description: "Newest first. Filters combine; `q` is free text over name and target.", Handle: h.list,
 		}),
-		api.Op(api.Route[oneIn, Out[Scan]]{
+		api.Op(api.Route[ScanRef, Out[Scan]]{
 			ID: "getScan", Method: http.MethodGet, Path: Base + "/scans/{id}", Family: problem.Scan, Scope: access.ScansRead,
 			Audit: event.ScanRead, Resource: "scan", Tags: []string{tagScans}, Summary: "Get a scan", Handle: h.get,
 		}),
-		api.Op(api.Route[oneIn, Out[Scan]]{
+		api.Op(api.Route[ScanRef, Out[Scan]]{
 			ID: "cancelScan", Method: http.MethodPost, Path: Base + "/scans/{id}/cancel", Family: problem.Scan,
 			Scope: access.ScansCancel, Audit: event.ScanCancelAsked, Resource: "scan", Tags: []string{tagScans},
 			Summary:     "Cancel a scan",
@@ -69,7 +69,8 @@ type submitIn struct {
 	Body Order
 }
 
-type oneIn struct {
+// ScanRef names a scan.
+type ScanRef struct {
 	ID       string `path:"id" doc:"The scan's id."`
 	ScanType string `query:"scanType" maxLength:"32" doc:"Optional; where given it must be the scan's own engine."`
 }
@@ -167,7 +168,7 @@ func (h *handlers) submitted(ctx context.Context, id string) (*Created[Scan], er
 	return created(api.Path(Base+"/scans", id), view(s)), nil
 }
 
-func (h *handlers) get(ctx context.Context, in *oneIn) (*Out[Scan], error) {
+func (h *handlers) get(ctx context.Context, in *ScanRef) (*Out[Scan], error) {
 	s, err := h.find(ctx, in.ID, in.ScanType)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (h *handlers) find(ctx context.Context, id, scanType string) (scan.Scan, er
 	return s, err
 }
 
-func (h *handlers) cancel(ctx context.Context, in *oneIn) (*Out[Scan], error) {
+func (h *handlers) cancel(ctx context.Context, in *ScanRef) (*Out[Scan], error) {
 	if _, err := h.find(ctx, in.ID, in.ScanType); err != nil {
 		return nil, err
 	}
