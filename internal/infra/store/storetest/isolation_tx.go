@@ -40,17 +40,17 @@ func (h *house) writers(mine, o estate) []portTries {
 	at := h.clock.Now()
 	inTenant := func(f func(context.Context, tenant.Tx) error) attempt {
 		return func(ctx context.Context) (any, error) {
-			return nil, h.s.Tenants().Change(ctx, h.theirs, bookkeeping(), f)
+			return nil, h.s.Tenants().Change(ctx, h.theirs, act(), f)
 		}
 	}
 	inAccess := func(f func(context.Context, access.Tx) error) attempt {
 		return func(ctx context.Context) (any, error) {
-			return nil, h.s.Access().Change(ctx, h.theirs, bookkeeping(), f)
+			return nil, h.s.Access().Change(ctx, h.theirs, act(), f)
 		}
 	}
 	inAsset := func(f func(context.Context, asset.Tx) error) attempt {
 		return func(ctx context.Context) (any, error) {
-			return nil, h.s.Assets().Change(ctx, h.theirs, bookkeeping(), f)
+			return nil, h.s.Assets().Change(ctx, h.theirs, act(), f)
 		}
 	}
 	return []portTries{
@@ -104,7 +104,7 @@ func (h *house) scanWriters(mine, o estate) map[string]attempt {
 	at := h.clock.Now()
 	in := func(f func(context.Context, scan.Tx) error) attempt {
 		return func(ctx context.Context) (any, error) {
-			return nil, h.s.Scans().Change(ctx, h.theirs, bookkeeping(), f)
+			return nil, h.s.Scans().Change(ctx, h.theirs, act(), f)
 		}
 	}
 	return map[string]attempt{

@@ -25,6 +25,7 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
+	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/page"
@@ -109,7 +110,8 @@ func (h *house) taken() []job.Scan {
 	return jobs
 }
 
-func bookkeeping() audit.Event { return audit.Bookkeeping("a test keeps books") }
+// act is the event of every change here: an entry of the log goes with each.
+func act() audit.Event { return audit.Event{Type: event.SettingsUpdated} }
 
 // must fails the test on an error.
 func must(tb testing.TB, err error) {
@@ -163,22 +165,22 @@ func same(tb testing.TB, what string, want, got any) {
 
 func (h *house) tenants(tb testing.TB, org uid.Org, unit func(context.Context, tenant.Tx) error) error {
 	tb.Helper()
-	return h.s.Tenants().Change(tb.Context(), org, bookkeeping(), unit)
+	return h.s.Tenants().Change(tb.Context(), org, act(), unit)
 }
 
 func (h *house) access(tb testing.TB, org uid.Org, unit func(context.Context, access.Tx) error) error {
 	tb.Helper()
-	return h.s.Access().Change(tb.Context(), org, bookkeeping(), unit)
+	return h.s.Access().Change(tb.Context(), org, act(), unit)
 }
 
 func (h *house) assets(tb testing.TB, org uid.Org, unit func(context.Context, asset.Tx) error) error {
 	tb.Helper()
-	return h.s.Assets().Change(tb.Context(), org, bookkeeping(), unit)
+	return h.s.Assets().Change(tb.Context(), org, act(), unit)
 }
 
 func (h *house) scans(tb testing.TB, org uid.Org, unit func(context.Context, scan.Tx) error) error {
 	tb.Helper()
-	return h.s.Scans().Change(tb.Context(), org, bookkeeping(), unit)
+	return h.s.Scans().Change(tb.Context(), org, act(), unit)
 }
 
 // Makers of records. Each moves the clock, so that no two have one time unless a test wants it.
