@@ -30,3 +30,16 @@ const (
 	Retry                   // try again with the queue's backoff
 	Requeue                 // give it back without counting the try: the process is stopping
 )
+
+// String returns the decision's name, as logs and metrics show it.
+func (d Decision) String() string {
+	switch d {
+	case Done:
+		return "done"
+	case Retry:
+		return "retry"
+	case Requeue:
+		return "requeue"
+	}
+	return "done"
+}

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"assay.dev/assay/internal/config"
+	"assay.dev/assay/internal/infra/keys"
+	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/obs"
+	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/catalog"
+	"assay.dev/assay/internal/word/fault"
+)
+
+// States of a check.
+const (
+	CheckGood    = "good"
+	CheckMissing = "missing" // works without it; the detail says how to get it
+	CheckBroken  = "broken"  // must be mended
+)
+
+// Check is one line of `assay doctor`.
+type Check struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail"`
+}
+
+// Doctor looks at settings, data folder, keys and engines. It changes nothing, and runs beside a server too.
+func Doctor(ctx context.Context, cfg config.Config) []Check {
+	checks := []Check{checkFolder(cfg), checkMasterKey(cfg), checkDatabase(ctx, cfg)}
+	return append(checks, checkEngines(ctx, cfg)...)
+}
+
+func checkFolder(cfg config.Config) Check {
+	c := Check{Name: "data folder"}
+	info, err := os.Stat(cfg.Data)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		c.State, c.Detail = CheckMissing, cfg.Data+" will be made by `assay init`, `serve` or `demo`"
+	case err != nil:
+		c.State, c.Detail = CheckBroken, err.Error()
+	case info.Mode().Perm()&0o077 != 0:
+		c.State, c.Detail = CheckBroken, cfg.Data+" is open to others; run: chmod 700 "+cfg.Data
+	default:
+		c.State, c.Detail = CheckGood, cfg.Data+" is the owner's alone"
+	}
+	return c
+}
+
+func checkMasterKey(cfg config.Config) Check {
+	c := Check{Name: "master key"}
+	_, origin, err := keys.Load(keys.Place{
+		File: cfg.MasterKeyFile, Credentials: os.Getenv("CREDENTIALS_DIRECTORY"), Data: cfg.Data,
+	}, strings.NewReader(""))
+	switch {
+	case err != nil && cfg.MasterKeyFile == "" && !exists(filepath.Join(cfg.Data, databaseFile)):
+		c.State, c.Detail = CheckMissing, "made at the first start"
+	case err != nil:
+		c.State, c.Detail = CheckBroken, fault.Of(err).Text
+	case origin == keys.FromData:
+		c.State, c.Detail = CheckGood, "lies in the data folder: that protects copies of the database, not the host; set master_key_file to keep it apart"
+	default:
+		c.State, c.Detail = CheckGood, "comes from "+string(origin)
+	}
+	return c
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func checkDatabase(ctx context.Context, cfg config.Config) Check {
+	c := Check{Name: "database", State: CheckGood}
+	kind := "SQLite in the data folder"
+	if cfg.Database != "" {
+		kind = "PostgreSQL"
+	} else if !exists(filepath.Join(cfg.Data, databaseFile)) {
+		return Check{Name: "database", State: CheckMissing, Detail: kind + ", made at the first start"}
+	}
+	// A running server holds the lock and answers on its socket; without one we open the database ourselves.
+	orgs, err := NewOperator(cfg).Organizations(ctx)
+	if err != nil {
+		c.State, c.Detail = CheckBroken, kind+": "+fault.Of(err).Text
+		return c
+	}
+	c.Detail = fmt.Sprintf("%s; organizations: %d", kind, len(orgs))
+	return c
+}
+
+// checkEngines asks every engine whether it can run here.
+func checkEngines(ctx context.Context, cfg config.Config) []Check {
+	scratch, err := os.MkdirTemp("", "assay-doctor-")
+	if err != nil {
+		return []Check{{Name: "engines", State: CheckBroken, Detail: "no folder for temporary files: " + err.Error()}}
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	run, err := runner.New(runner.Config{Path: cfg.EnginePath, Scratch: scratch, Mark: runner.Mark(scratch)})
+	if err != nil {
+		return []Check{{Name: "engines", State: CheckBroken, Detail: fault.Of(err).Text}}
+	}
+	var out []Check
+	for _, e := range catalog.All() {
+		m := e.Manifest()
+		c := Check{Name: "engine " + m.ID, State: CheckGood, Detail: "in this process"}
+		if checker, ok := e.(engine.Checker); ok {
+			c = checkEngine(ctx, run, checker, m)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func checkEngine(ctx context.Context, run *runner.Runner, e engine.Checker, m engine.Manifest) Check {
+	c := Check{Name: "engine " + m.ID}
+	work, remove, err := run.Scratch("doctor-" + m.ID)
+	if err != nil {
+		c.State, c.Detail = CheckBroken, fault.Of(err).Text
+		return c
+	}
+	defer func() { _ = remove() }()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	a := e.Check(ctx, engine.Env{
+		Proc: run.Launcher("doctor-"+m.ID, work), Work: work, Now: time.Now, Log: obs.NewLogger(io.Discard, "error", "text"),
+		Progress: func(int, string) {},
+	})
+	if !a.Available {
+		c.State, c.Detail = CheckMissing, a.Reason
+		return c
+	}
+	c.State, c.Detail = CheckGood, "version "+a.Version
+	return c
+}

@@ -1,0 +1,193 @@
+// Package cli is the command tree of `assay`. Commands are thin: those about scans and keys are clients of the API like
+// everybody else's program, those with --data act on a data folder through package app, and `serve` and `demo` run the
+// server.
+//
+// Results go to standard output as tables, or as JSON with --json and then nothing else; words for people go to standard
+// error. Exit codes: 0 good, 1 bad or findings, 2 usage or error, 3 an untrusted key. Start with Main.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"assay.dev/assay/internal/app"
+	"assay.dev/assay/internal/config"
+	"assay.dev/assay/internal/word/fault"
+)
+
+// Exit codes.
+const (
+	exitGood      = 0
+	exitBad       = 1
+	exitError     = 2
+	exitUntrusted = 3
+)
+
+// IO is what a command may touch of its process. Tests hand in their own.
+type IO struct {
+	Out      io.Writer
+	Err      io.Writer
+	Environ  []string
+	Terminal bool // standard error is a terminal: bars may be drawn
+}
+
+// OS returns the real process's.
+func OS() IO {
+	return IO{Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+}
+
+// getenv looks a variable up, "" where it isn't set.
+func (io IO) getenv(name string) string {
+	for _, kv := range io.Environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// exit ends a command with a code and no further words.
+type exit struct{ code int }
+
+func (e exit) Error() string { return fmt.Sprintf("exit %d", e.code) }
+
+// usage is a mistake in how the command was called.
+type usage struct{ error }
+
+// Main runs one command line and returns the exit code. The first interrupt ends the command in good order, a second
+// one at once.
+func Main(args []string, stdio IO) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	root := tree(stdio)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	return stdio.report(cmd, err)
+}
+
+// report says what went wrong, and turns it into the exit code.
+func (io IO) report(cmd *cobra.Command, err error) int {
+	if err == nil {
+		return exitGood
+	}
+	if e, ok := errors.AsType[exit](err); ok {
+		return e.code
+	}
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		fmt.Fprintf(io.Err, "assay: %v\n", err)
+		if _, ok := errors.AsType[usage](err); ok {
+			fmt.Fprintf(io.Err, "see '%s --help'\n", cmd.CommandPath())
+		}
+		return exitError
+	}
+	fmt.Fprintf(io.Err, "assay: %s (%s)\n", f.Text, f.Code)
+	for _, field := range f.Fields {
+		fmt.Fprintf(io.Err, "  %s: %s\n", field.Location, field.Message)
+	}
+	if f.Kind == fault.Internal && f.Unwrap() != nil {
+		fmt.Fprintf(io.Err, "  cause: %v\n", f.Unwrap()) // this command line is the operator's, who must see it
+	}
+	if f.Code == fault.CodeUntrustedKey {
+		return exitUntrusted
+	}
+	return code(f.Kind)
+}
+
+// code maps every kind to an exit code; package comment.
+func code(k fault.Kind) int {
+	switch k {
+	case fault.Internal, fault.Invalid, fault.Unauthenticated, fault.Forbidden, fault.NotFound, fault.Conflict,
+		fault.Exhausted, fault.Unavailable, fault.Unsupported, fault.Canceled:
+		return exitError
+	}
+	return exitError
+}
+
+func tree(stdio IO) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "assay",
+		Short: "Finds what is wrong, keeps what is secret alive, proves what is right",
+		Long: "Assay is a self-hosted security assurance platform: scans behind one API, and a provable log of every call.\n\n" +
+			"New here? `assay demo` starts a server, scans a weak target of its own and shows what was found.",
+		SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage{fmt.Errorf("there is no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(stdio.Out)
+	root.SetErr(stdio.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().String("config", "", "settings file (YAML); also ASSAY_CONFIG")
+	root.AddGroup(
+		&cobra.Group{ID: "server", Title: "The server:"},
+		&cobra.Group{ID: "use", Title: "Using it:"},
+		&cobra.Group{ID: "proof", Title: "Proving it:"},
+	)
+	for _, group := range []struct {
+		id       string
+		commands []*cobra.Command
+	}{
+		{"server", []*cobra.Command{demo(stdio), serve(stdio), initialize(stdio), org(stdio), doctor(stdio), configuration(stdio)}},
+		{"use", []*cobra.Command{scans(stdio), key(stdio)}},
+		{"proof", []*cobra.Command{logs(stdio), keys(stdio)}},
+	} {
+		for _, c := range group.commands {
+			c.GroupID = group.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(version(stdio))
+	return root
+}
+
+func version(stdio IO) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "version", Short: "Say which version this is", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := app.Version()
+			if asJSON {
+				return stdio.json(v)
+			}
+			fmt.Fprintf(stdio.Out, "assay %s (%s, %s)\n", v.Version, v.Go, v.Platform)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// settings loads the configuration for a command that works on a data folder; flags that were given win.
+func (io IO) settings(cmd *cobra.Command) (config.Config, error) {
+	flags := map[string]any{}
+	for name, key := range map[string]string{"data": "data", "listen": "listen"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			flags[key] = f.Value.String()
+		}
+	}
+	file, _ := cmd.Flags().GetString("config")
+	if file == "" {
+		file = io.getenv("ASSAY_CONFIG")
+	}
+	cfg, err := config.Load(config.Sources{File: file, Environ: io.Environ, Flags: flags})
+	if err != nil {
+		return config.Config{}, usage{err}
+	}
+	return cfg, nil
+}

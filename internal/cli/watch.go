@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"assay.dev/assay/internal/client"
+)
+
+// bar shows a scan's progress: a bar on a terminal, one line per phase elsewhere, nothing with --json.
+type bar struct {
+	io    IO
+	quiet bool
+	title string
+	bar   *progressbar.ProgressBar
+	phase string
+}
+
+func newBar(io IO, title string, quiet bool) *bar {
+	b := &bar{io: io, quiet: quiet, title: title}
+	if io.Terminal && !quiet {
+		b.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(io.Err), progressbar.OptionSetDescription(title),
+			progressbar.OptionSetWidth(30), progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionClearOnFinish())
+	}
+	return b
+}
+
+// see takes one event.
+func (b *bar) see(e client.Event) {
+	if b.quiet {
+		return
+	}
+	phase := printable(e.Phase)
+	if b.bar != nil {
+		b.bar.Describe(fmt.Sprintf("%s %-18s", b.title, shorten(phase, 18)))
+		_ = b.bar.Set(min(e.Progress, 99)) // a bar that can't be drawn must not end the scan's view
+		return
+	}
+	if phase != "" && phase != b.phase {
+		b.phase = phase
+		b.io.said("%s: %s (%d %%)", b.title, phase, e.Progress)
+	}
+}
+
+func (b *bar) done() {
+	if b.bar != nil {
+		_ = b.bar.Finish()
+	}
+}
+
+// follow watches a scan to its end and prints its findings.
+func (s *scansCommand) follow(cmd *cobra.Command, api *client.Client, id string) error {
+	first, err := api.Scan(cmd.Context(), id)
+	if err != nil {
+		return err
+	}
+	b := newBar(s.IO, first.ScanType+" "+shorten(printable(first.Target), 40), s.json)
+	scan, err := api.Watch(cmd.Context(), id, b.see)
+	b.done()
+	if err != nil {
+		return err
+	}
+	if scan.Status != "completed" {
+		if err := s.show(scan); err != nil {
+			return err
+		}
+		return failed(scan)
+	}
+	return s.findings(cmd, api, id)
+}
+
+// findings prints all findings of a scan, worst first.
+func (s *scansCommand) findings(cmd *cobra.Command, api *client.Client, id string) error {
+	all, err := allFindings(cmd.Context(), api, id)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.IO.json(all)
+	}
+	s.findingTable(all.Findings)
+	s.said("%s: %d findings, outcome %s", id, all.Summary.Total, all.Outcome)
+	return nil
+}
+
+// allFindings reads all pages into one result.
+func allFindings(ctx context.Context, api *client.Client, id string) (client.Results, error) {
+	var all client.Results
+	for cursor := ""; ; {
+		page, err := api.Results(ctx, id, cursor, 100)
+		if err != nil {
+			return client.Results{}, err
+		}
+		findings := append(all.Findings, page.Findings...)
+		all, all.Findings = page, findings
+		cursor = page.Pagination.NextCursor
+		if cursor == "" {
+			return all, nil
+		}
+	}
+}
+
+func (io IO) findingTable(list []client.Finding) {
+	rows := make([][]string, 0, len(list))
+	for _, f := range list {
+		rows = append(rows, []string{f.Severity, place(f.Location), shorten(f.Title, 70), f.Rule})
+	}
+	io.table([]string{"SEVERITY", "WHERE", "WHAT", "RULE"}, rows)
+}
+
+// place is where a finding is, in the shortest form that says it.
+func place(l client.Location) string {
+	switch {
+	case l.URL != "":
+		return shorten(l.URL, 50)
+	case l.Port != 0:
+		return l.Host + ":" + strconv.Itoa(l.Port) + "/" + l.Protocol
+	}
+	return l.Host
+}
