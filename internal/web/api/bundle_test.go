@@ -286,7 +286,9 @@ func (f *scanFake) put(s scan.Scan) {
 
 // emit tells of a scan as the scan service does: its row and an event in one unit.
 func (f *scanFake) emit(ctx context.Context, s scan.Scan, typ event.Type) error {
-	f.put(s)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all[s.ID] = s
 	return f.store.Scans().Change(ctx, s.Org, audit.Bookkeeping("a test's event"), func(ctx context.Context, tx scan.Tx) error {
 		return tx.Emit(ctx, typ, string(s.ID), map[string]any{"status": s.Status, "progress": s.Progress})
 	})
@@ -393,3 +395,11 @@ func (b *bundle) someScan(org uid.Org, status scan.Status) scan.Scan {
 	b.scans.put(s)
 	return s
 }
+
+// now brings the clock to the real time: deadlines of real connections are set by it.
+func (b *bundle) now(t *testing.T) {
+	t.Helper()
+	b.clock.Advance(time.Until(b.clock.Now()) * -1)
+}
+
+func pageOf(n int) page.Request { return page.Request{Limit: n} }
