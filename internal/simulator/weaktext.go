@@ -40,7 +40,11 @@ func converse(c net.Conn, greeting string, reply func(line string) string) {
 		if reply == nil {
 			return
 		}
-		answer := reply(strings.TrimSpace(lines.Text()))
+		line := strings.TrimSpace(lines.Text())
+		if line == "" {
+			continue // as the real servers do
+		}
+		answer := reply(line)
 		if answer == "" || !say(answer) {
 			return
 		}
@@ -71,6 +75,8 @@ func weakRedisReply(line string) string {
 	case "INFO":
 		info := "# Server\r\nredis_version:2.8.4\r\nredis_mode:standalone\r\nos:Linux 3.13.0 x86_64\r\n"
 		return fmt.Sprintf("$%d\r\n%s\r\n", len(info), info)
+	case "GET":
+		return "-ERR wrong number of arguments for 'get' command\r\n" // what scanners know Redis by
 	case "QUIT", "HOST:", "POST":
 		return "" // as the real server does against cross-protocol requests
 	default:
