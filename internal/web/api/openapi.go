@@ -33,6 +33,7 @@ func document() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info:    &huma.Info{Title: "Assay", Version: Version, Description: about},
+		Tags:    tags(),
 		Components: &huma.Components{
 			Schemas:   huma.NewMapRegistry("#/components/schemas/", schemaName),
 			Responses: map[string]*huma.Response{},
@@ -44,6 +45,15 @@ func document() *huma.OpenAPI {
 			},
 		},
 	}
+}
+
+// tags are the groups of operations, in the order in which a newcomer meets them.
+func tags() []*huma.Tag {
+	var out []*huma.Tag
+	for _, name := range []string{"Scans", "Engines", "Assets", "API keys", "Audit log", "Organization", "Signing in", "Server"} {
+		out = append(out, &huma.Tag{Name: name})
+	}
+	return out
 }
 
 // schemaName names the two error bodies by what they are to a reader; all others by their type.

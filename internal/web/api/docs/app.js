@@ -11,7 +11,7 @@ function el(name, attrs, ...children) {
   for (const [key, value] of Object.entries(attrs || {})) {
     if (value !== undefined && value !== null && value !== false) node.setAttribute(key, value);
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(2)) {
     if (child !== undefined && child !== null && child !== "") node.append(child);
   }
   return node;
@@ -119,7 +119,7 @@ function curl(verb, path, op) {
   const query = (op.parameters || []).map(deref).filter((p) => p.in === "query" && p.required).map((p) => p.name + "=…").join("&");
   const target = location.origin + path.replace(/\{(\w+)\}/g, (_, name) => "$" + name.toUpperCase()) + (query ? "?" + query : "");
   const lines = ["curl " + (verb === "get" ? "" : "-X " + verb.toUpperCase() + " ") + JSON.stringify(target)];
-  if (op.security) lines.push('-H "X-API-Key: $ASSAY_KEY"');
+  if (op.security) lines.push('-H "X-API-Key: $ASSAY_API_KEY"');
   const body = op.requestBody && op.requestBody.content && op.requestBody.content["application/json"];
   if (body) {
     lines.push('-H "Content-Type: application/json"', "-d " + quote(JSON.stringify(required(body.schema))));
@@ -196,7 +196,7 @@ function operation(verb, path, op) {
 }
 
 function groups() {
-  const out = new Map();
+  const out = new Map((doc.tags || []).map((tag) => [tag.name, []]));
   for (const [path, item] of Object.entries(doc.paths)) {
     for (const verb of verbs) {
       if (!item[verb]) continue;
@@ -211,7 +211,7 @@ function groups() {
 function draw() {
   const main = document.getElementById("content");
   const nav = document.getElementById("nav");
-  main.replaceChildren(el("h1", {}, doc.info.title + " API"), el("p", {class: "soft"}, "Version " + doc.info.version), prose(doc.info.description));
+  main.replaceChildren(el("h1", {}, doc.info.title + " API"), el("p", {class: "soft"}, "Version " + doc.info.version), ...prose(doc.info.description));
   nav.replaceChildren();
   for (const [tag, ops] of groups()) {
     main.append(el("h2", {class: "tag"}, tag));
