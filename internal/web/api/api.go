@@ -149,20 +149,21 @@ type Stream struct {
 	Body func(huma.Context)
 }
 
-// Writes makes a Stream of a function. An error before the first byte is answered as any other; after it the
+// Writes makes a Stream of a function, in the request of ctx. An error before the first byte is answered as any other; after it the
 // connection is cut, so that nobody takes a part for the whole.
-func Writes(f func(w http.ResponseWriter, r *http.Request) error) *Stream {
-	return &Stream{Body: func(ctx huma.Context) {
-		r, w := humago.Unwrap(ctx)
-		err := f(w, r)
+func Writes(ctx context.Context, f func(w http.ResponseWriter) error) *Stream {
+	q := mw.From(ctx)
+	return &Stream{Body: func(hc huma.Context) {
+		_, w := humago.Unwrap(hc)
+		err := f(w)
 		if err == nil {
 			return
 		}
-		if q := mw.From(r.Context()); !q.Begun() {
+		if !q.Begun() {
 			q.Fail(err)
 			return
 		}
-		mw.From(r.Context()).Note(err)
+		q.Note(err)
 		panic(http.ErrAbortHandler)
 	}}
 }

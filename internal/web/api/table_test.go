@@ -45,12 +45,15 @@ func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
 	}
 	var doc struct {
 		Paths map[string]map[string]struct {
-			OperationID string                      `json:"operationId"`
-			Security    []map[string][]string       `json:"security"`
-			Scope       string                      `json:"x-scope"`
-			Action      string                      `json:"x-audit-action"`
-			Responses   map[string]json.RawMessage  `json:"responses"`
-			Parameters  []struct{ Name, In string } `json:"parameters"`
+			OperationID string                     `json:"operationId"`
+			Security    []map[string][]string      `json:"security"`
+			Scope       string                     `json:"x-scope"`
+			Action      string                     `json:"x-audit-action"`
+			Responses   map[string]json.RawMessage `json:"responses"`
+			Parameters  []struct {
+				Name string `json:"name"`
+				In   string `json:"in"`
+			} `json:"parameters"`
 		} `json:"paths"`
 	}
 	if err := json.Unmarshal(a.JSON(), &doc); err != nil {

@@ -94,7 +94,9 @@ func from(addr string) func(*http.Request) { return func(r *http.Request) { r.Re
 
 func code(t *testing.T, w *httptest.ResponseRecorder) string {
 	t.Helper()
-	var v struct{ Code string }
+	var v struct {
+		Code string `json:"code"`
+	}
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
 		t.Fatalf("%d %q: %v", w.Code, w.Body, err)
 	}

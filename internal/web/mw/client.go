@@ -3,6 +3,7 @@ package mw
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -15,8 +16,8 @@ func ClientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	}
 	chain := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	client := peer
-	for i := len(chain) - 1; i >= 0; i-- {
-		addr, ok := forwarded(chain[i])
+	for _, element := range slices.Backward(chain) {
+		addr, ok := forwarded(element)
 		if !ok {
 			return client
 		}

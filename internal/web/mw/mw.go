@@ -123,15 +123,15 @@ func (c *Chain) Run(ctx context.Context) error { return c.refusals.run(ctx) }
 // ServeHTTP takes a request through the chain.
 func (c *Chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := c.begin(w, r)
-	defer c.end(q)
+	defer c.end(q) //nolint:contextcheck // the request carries its context, which gains values on the way
 	route, routeErr := c.find(q)
 	q.Route = route
 	c.securityHeaders(q)
-	q.expect(routeErr)
-	if c.preflight(q) {
+	q.expect(routeErr)  //nolint:contextcheck // see above
+	if c.preflight(q) { //nolint:contextcheck // see above
 		return
 	}
-	if err := c.admit(q, routeErr); err != nil {
+	if err := c.admit(q, routeErr); err != nil { //nolint:contextcheck // see above
 		q.Fail(err)
 		return
 	}
@@ -141,9 +141,9 @@ func (c *Chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.router.ServeHTTP(q.w, q.r)
 	if q.w.status == 0 {
-		q.w.WriteHeader(http.StatusOK)
+		q.w.WriteHeader(http.StatusOK) //nolint:contextcheck // see above
 	}
-	c.closing(q)
+	c.closing(q) //nolint:contextcheck // see above
 }
 
 // begin makes the request's record, its id and its writer.
@@ -287,8 +287,10 @@ func safeID(s string) bool {
 
 // method names a known method; others are free text of whoever called.
 func method(m string) string {
-	known := []string{http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodOptions, http.MethodConnect, http.MethodTrace}
+	known := []string{
+		http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodConnect, http.MethodTrace,
+	}
 	if slices.Contains(known, m) {
 		return m
 	}

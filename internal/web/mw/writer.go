@@ -3,6 +3,7 @@ package mw
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"assay.dev/assay/internal/web/problem"
@@ -74,14 +75,12 @@ func (w *writer) refuse(err error) {
 		}
 	}
 	doc := problem.From(w.q.family(), w.q.ID, err)
-	for k, v := range doc.GetHeaders() {
-		h[k] = v
-	}
+	maps.Copy(h, doc.GetHeaders())
 	h.Set("Content-Type", doc.ContentType(""))
 	w.status, w.dropped = doc.GetStatus(), true
 	w.ResponseWriter.WriteHeader(w.status)
 	if b, err := doc.MarshalJSON(); err == nil {
-		n, _ := w.ResponseWriter.Write(b)
+		n, _ := w.ResponseWriter.Write(b) //nolint:gosec // our own document, as JSON under nosniff
 		w.bytes += int64(n)
 	}
 }

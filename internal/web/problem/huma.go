@@ -24,9 +24,9 @@ var hooks sync.Once //nolint:gochecknoglobals // guards huma's process-wide vari
 // calls do nothing.
 func Install() {
 	hooks.Do(func() {
-		huma.ValidateStrictCasing = true                                               //nolint:reassign // huma's only way to be told
-		huma.NewErrorWithContext = fromHuma                                            //nolint:reassign // huma's only way to be told
-		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError { //nolint:reassign // see above
+		huma.ValidateStrictCasing = true
+		huma.NewErrorWithContext = fromHuma
+		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 			return From(Platform, "", transportFault(status, msg, errs))
 		}
 	})
@@ -79,7 +79,7 @@ func transportFault(status int, msg string, errs []error) error {
 func validation(status int, msg string, errs []error) error {
 	f := fault.New(fault.Invalid, fault.CodeValidation, "the request is well-formed but wrong")
 	for _, err := range errs {
-		d, ok := err.(huma.ErrorDetailer) //nolint:errorlint // huma hands over its details unwrapped
+		d, ok := err.(huma.ErrorDetailer)
 		if !ok {
 			f = f.With("body", "is not valid")
 			continue

@@ -8,6 +8,7 @@ package problem
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -65,7 +66,7 @@ type Details struct {
 }
 
 // Document is an error on its way to the caller: status, headers and body, all decided. It is made by From only.
-type Document struct {
+type Document struct { //nolint:errname // an answer, not an error; it has Error only to pass through huma
 	status  int
 	family  Family
 	headers http.Header
@@ -149,9 +150,7 @@ func (d *Document) MarshalJSON() ([]byte, error) { return json.Marshal(d.body) }
 // Write answers with the document. Errors of the connection are dropped: nobody is left to tell.
 func (d *Document) Write(w http.ResponseWriter) {
 	h := w.Header()
-	for k, v := range d.headers {
-		h[k] = v
-	}
+	maps.Copy(h, d.headers)
 	h.Set("Content-Type", d.ContentType(""))
 	h.Del("Content-Length")
 	b, err := json.Marshal(d.body)

@@ -78,11 +78,8 @@ func (t *transport) Error() string { return t.fault.Error() }
 func (t *transport) Unwrap() error { return t.fault }
 
 func transportOf(err error) *transport {
-	var t *transport
-	if errors.As(err, &t) {
-		return t
-	}
-	return nil
+	t, _ := errors.AsType[*transport](err)
+	return t
 }
 
 // Malformed is the answer to a message that can't be read: VALIDATION_ERROR with 400 in every family. location is made

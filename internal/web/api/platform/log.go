@@ -118,7 +118,7 @@ func (h *handlers) checkpoint(ctx context.Context, _ *struct{}) (*api.Stream, er
 	if err != nil {
 		return nil, err
 	}
-	return api.Writes(func(w http.ResponseWriter, _ *http.Request) error {
+	return api.Writes(ctx, func(w http.ResponseWriter) error {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, err := w.Write(note)
 		return err
@@ -152,7 +152,7 @@ func (h *handlers) entries(ctx context.Context, in *entriesIn) (*Out[EntryPage],
 		if err != nil {
 			return nil, err
 		}
-		at = uint64(max(k.Sort, 0)) //nolint:gosec // not negative
+		at = uint64(max(k.Sort, 0))
 	} else if in.Order == "desc" {
 		at = 0
 	}

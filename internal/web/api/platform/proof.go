@@ -118,7 +118,7 @@ func (h *handlers) size(ctx context.Context, org uid.Org, field string, wanted i
 	if err != nil {
 		return 0, err
 	}
-	n := uint64(max(wanted, 0)) //nolint:gosec // not negative
+	n := uint64(max(wanted, 0))
 	if n == 0 {
 		return edge.Size(), nil
 	}

@@ -80,11 +80,11 @@ func (h *handlers) events(ctx context.Context, in *eventsIn) (*api.Stream, error
 		stop()
 		return nil, fault.New(fault.Exhausted, fault.CodeTooManyStreams, "this key has 10 event streams open; close one first")
 	}
-	return api.Writes(func(w http.ResponseWriter, r *http.Request) error {
+	return api.Writes(ctx, func(w http.ResponseWriter) error {
 		defer leave()
 		defer stop()
 		f := &feed{h: h, w: w, rc: http.NewResponseController(w), scan: s, after: after, wake: wake}
-		f.run(r.Context())
+		f.run(ctx)
 		return nil
 	}), nil
 }

@@ -226,7 +226,7 @@ func (h *handlers) keyCreated(ctx context.Context, id string) (*Created[IssuedKe
 func (h *handlers) listKeys(ctx context.Context, in *keysIn) (*Out[KeyPage], error) {
 	actor := mw.ActorFrom(ctx)
 	filters := page.Filters("api-keys")
-	p, err := in.Paging.request(actor.Org, filters)
+	p, err := in.request(actor.Org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (h *handlers) listKeys(ctx context.Context, in *keysIn) (*Out[KeyPage], err
 	if err != nil {
 		return nil, err
 	}
-	out := KeyPage{Keys: make([]Key, len(l.Items)), Pagination: in.Paging.view(actor.Org, filters, l.Total, l.Next)}
+	out := KeyPage{Keys: make([]Key, len(l.Items)), Pagination: in.view(actor.Org, filters, l.Total, l.Next)}
 	for i, k := range l.Items {
 		out.Keys[i] = h.keyView(k)
 	}

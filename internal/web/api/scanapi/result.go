@@ -29,8 +29,10 @@ func (h *handlers) resultRoutes() []api.Entry {
 			"`format` outranks `Accept`. Not terminal yet: 409 `RESULTS_NOT_READY`.",
 		Errors: []int{http.StatusConflict},
 		Produces: []api.Media{
-			{Type: "application/json", Schema: Envelope[ResultPage]{}}, {Type: mediaSARIF, Doc: "SARIF 2.1.0"},
-			{Type: mediaCSV, Doc: "RFC 4180, with a header line"}, {Type: mediaRaw, Doc: "The engine's own output."},
+			{Type: "application/json", Schema: Envelope[ResultPage]{}},
+			{Type: mediaSARIF, Doc: "SARIF 2.1.0"},
+			{Type: mediaCSV, Doc: "RFC 4180, with a header line"},
+			{Type: mediaRaw, Doc: "The engine's own output."},
 		},
 		Handle: h.results,
 	})}
@@ -109,9 +111,9 @@ func (h *handlers) results(ctx context.Context, in *resultsIn) (*api.Stream, err
 	each := func(f func(scan.Result) error) error { return h.d.Results.EachResult(ctx, s.Org, s.ID, q, f) }
 	switch format {
 	case "csv":
-		return document(mediaCSV+"; charset=utf-8", string(s.ID)+".csv", func(w io.Writer) error { return report.CSV(w, each) }), nil
+		return document(ctx, mediaCSV+"; charset=utf-8", string(s.ID)+".csv", func(w io.Writer) error { return report.CSV(w, each) }), nil
 	case "sarif":
-		return document(mediaSARIF, string(s.ID)+".sarif", func(w io.Writer) error { return report.SARIF(w, s, each) }), nil
+		return document(ctx, mediaSARIF, string(s.ID)+".sarif", func(w io.Writer) error { return report.SARIF(w, s, each) }), nil
 	case "raw":
 		return h.raw(ctx, s)
 	}
@@ -119,7 +121,7 @@ func (h *handlers) results(ctx context.Context, in *resultsIn) (*api.Stream, err
 	if err != nil {
 		return nil, err
 	}
-	return document("application/json", "", func(w io.Writer) error {
+	return document(ctx, "application/json", "", func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(Envelope[ResultPage]{Success: true, Data: out})
@@ -156,8 +158,8 @@ func formatOf(format, accept string) (string, error) {
 }
 
 // document streams a document; a name makes it a download.
-func document(media, name string, write func(io.Writer) error) *api.Stream {
-	return api.Writes(func(w http.ResponseWriter, _ *http.Request) error {
+func document(ctx context.Context, media, name string, write func(io.Writer) error) *api.Stream {
+	return api.Writes(ctx, func(w http.ResponseWriter) error {
 		w.Header().Set("Content-Type", media)
 		if name != "" {
 			w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
@@ -171,7 +173,7 @@ func (h *handlers) raw(ctx context.Context, s scan.Scan) (*api.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.Writes(func(w http.ResponseWriter, _ *http.Request) error {
+	return api.Writes(ctx, func(w http.ResponseWriter) error {
 		defer func() { _ = r.Close() }()
 		// The type that the engine gave may be one that a browser runs: it is for saving only.
 		w.Header().Set("Content-Type", mediaRaw)
@@ -183,7 +185,7 @@ func (h *handlers) raw(ctx context.Context, s scan.Scan) (*api.Stream, error) {
 
 func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q scan.ResultQuery) (ResultPage, error) {
 	filters := page.Filters("results", in.ID, in.Severity, in.Category, in.Q)
-	p, err := in.Paging.request(s.Org, filters)
+	p, err := in.request(s.Org, filters)
 	if err != nil {
 		return ResultPage{}, err
 	}
@@ -205,7 +207,7 @@ func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q
 		OutcomeReasons: list(s.Reasons), Target: s.Target, Engine: EngineUsed{Name: s.Engine, Version: s.Version},
 		Error: view(s).Error, Summary: report.NewSummary(s.Summary), Findings: make([]report.Finding, len(found.Items)),
 		Assets: make([]AssetSeen, len(assets)), Artifacts: make([]Artifact, len(artifacts)), StartedAt: moment(s.StartedAt),
-		CompletedAt: moment(s.EndedAt), Pagination: in.Paging.view(s.Org, filters, found.Total, found.Next),
+		CompletedAt: moment(s.EndedAt), Pagination: in.view(s.Org, filters, found.Total, found.Next),
 	}
 	for i, r := range found.Items {
 		out.Findings[i] = report.NewFinding(r)

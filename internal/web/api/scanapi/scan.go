@@ -206,7 +206,7 @@ func (h *handlers) list(ctx context.Context, in *listIn) (*Out[ScanPage], error)
 		return nil, err
 	}
 	filters := page.Filters("scans", in.ScanType, in.Status, in.Priority, in.Tag, in.Target, in.AssetID, in.From, in.To, in.Q, in.Sort)
-	p, err := in.Paging.request(org, filters)
+	p, err := in.request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (h *handlers) list(ctx context.Context, in *listIn) (*Out[ScanPage], error)
 	if err != nil {
 		return nil, err
 	}
-	out := ScanPage{Scans: make([]Scan, len(l.Items)), Pagination: in.Paging.view(org, filters, l.Total, l.Next)}
+	out := ScanPage{Scans: make([]Scan, len(l.Items)), Pagination: in.view(org, filters, l.Total, l.Next)}
 	for i, s := range l.Items {
 		out.Scans[i] = view(s)
 	}

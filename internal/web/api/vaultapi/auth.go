@@ -110,7 +110,7 @@ func (h *handlers) login(ctx context.Context, in *loginIn) (*Login, error) {
 // cookie returns the session cookie, as the request's transport allows; a life below 0 takes it away.
 func cookie(ctx context.Context, token string, life int) string {
 	secure := mw.From(ctx).Secure
-	c := http.Cookie{
+	c := http.Cookie{ //nolint:gosec // Secure follows the transport: plain HTTP is served on loopback only
 		Name: mw.CookieName(secure), Value: token, Path: "/", MaxAge: life, HttpOnly: true, Secure: secure,
 		SameSite: http.SameSiteLaxMode,
 	}
