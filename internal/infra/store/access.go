@@ -80,7 +80,7 @@ func (r AccessStore) KeyByHash(ctx context.Context, h access.Hash) (access.KeyMa
 	var m access.KeyMatch
 	var hash []byte
 	var until, suspended int64
-	err := r.viewAll(ctx, func(ctx context.Context, v *View) error {
+	err := r.oneOfAll(ctx, func(ctx context.Context, v *View) error {
 		return v.row(ctx, "all.key.by_hash", []any{h[:]}, append(k.dest(), &org, &hash, &until, &m.Plan, &suspended)...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -98,7 +98,7 @@ func (r AccessStore) KeyByHash(ctx context.Context, h access.Hash) (access.KeyMa
 // APIKey returns one key of the organization, NotFound where there is none.
 func (r AccessStore) APIKey(ctx context.Context, org uid.Org, id uid.Key) (access.Key, error) {
 	var k access.Key
-	err := r.view(ctx, org, func(ctx context.Context, v *View) error {
+	err := r.read(ctx, org, true, func(ctx context.Context, v *View) error {
 		var err error
 		k, err = keyByID(ctx, &v.handle, id)
 		return err
@@ -136,28 +136,24 @@ func (r AccessStore) APIKeys(ctx context.Context, org uid.Org, p page.Request) (
 	}
 	l := &listing{base: "key.rows", order: "k.created_at, k.id", page: p}
 	var out access.Keys
-	err = r.view(ctx, org, func(ctx context.Context, v *View) error {
-		out = access.Keys{}
-		more, err := l.run(ctx, v, func(rows *sql.Rows) error {
-			var k keyRow
-			if err := rows.Scan(k.dest()...); err != nil {
-				return internal("a key can't be read", err)
-			}
-			key, err := k.done(org)
-			out.Items = append(out.Items, key)
-			return err
-		})
-		if err != nil {
-			return err
+	more, total, err := r.list(ctx, org, l, func(rows *sql.Rows) error {
+		var k keyRow
+		if err := rows.Scan(k.dest()...); err != nil {
+			return internal("a key can't be read", err)
 		}
-		if more {
-			last := out.Items[len(out.Items)-1]
-			out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
-		}
-		out.Total, err = l.total(ctx, v)
+		key, err := k.done(org)
+		out.Items = append(out.Items, key)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return access.Keys{}, err
+	}
+	if more {
+		last := out.Items[len(out.Items)-1]
+		out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
+	}
+	out.Total = total
+	return out, nil
 }
 
 // KeyForUpdate reads a key as it is inside this unit and holds it until the unit ends; NotFound where there is none.

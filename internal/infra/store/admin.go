@@ -22,7 +22,7 @@ func (s *Store) Admin() Admin { return Admin{reader{s}} }
 // Organizations lists every organization but the operator's own, oldest first.
 func (a Admin) Organizations(ctx context.Context) ([]tenant.Organization, error) {
 	var out []tenant.Organization
-	err := a.viewAll(ctx, func(ctx context.Context, v *View) error {
+	err := a.oneOfAll(ctx, func(ctx context.Context, v *View) error {
 		out = nil
 		return v.each(ctx, "all.tenant.list", nil, func(rows *sql.Rows) error {
 			var o tenant.Organization

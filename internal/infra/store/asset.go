@@ -32,7 +32,7 @@ func missingAsset() error { return fault.Missing("asset") }
 // Asset returns one asset of the organization, a NotFound fault where there is none.
 func (r AssetStore) Asset(ctx context.Context, org uid.Org, id uid.Asset) (asset.Asset, error) {
 	var a asset.Asset
-	err := r.view(ctx, org, func(ctx context.Context, v *View) error {
+	err := r.read(ctx, org, true, func(ctx context.Context, v *View) error {
 		var err error
 		a, err = assetByID(ctx, &v.handle, id)
 		return err
@@ -83,25 +83,21 @@ func (r AssetStore) Assets(ctx context.Context, org uid.Org, q asset.Query) (ass
 		return asset.List{}, err
 	}
 	var out asset.List
-	err = r.view(ctx, org, func(ctx context.Context, v *View) error {
-		out = asset.List{}
-		more, err := l.run(ctx, v, func(rows *sql.Rows) error {
-			var a asset.Asset
-			err := scanAsset(rows, &a)
-			out.Items = append(out.Items, a)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if more {
-			last := out.Items[len(out.Items)-1]
-			out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
-		}
-		out.Total, err = l.total(ctx, v)
+	more, total, err := r.list(ctx, org, l, func(rows *sql.Rows) error {
+		var a asset.Asset
+		err := scanAsset(rows, &a)
+		out.Items = append(out.Items, a)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return asset.List{}, err
+	}
+	if more {
+		last := out.Items[len(out.Items)-1]
+		out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
+	}
+	out.Total = total
+	return out, nil
 }
 
 func assetListing(org uid.Org, q asset.Query) (*listing, error) {

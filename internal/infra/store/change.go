@@ -90,6 +90,9 @@ func (s *Store) submit(ctx context.Context, sc scope, ev audit.Event, run func(c
 			u.once = newOnce(call, e, s.now())
 		}
 	}
+	if run != nil {
+		defer s.totals.changed(sc) // also after a failure: nobody may know that nothing was written
+	}
 	if err := s.db.write(ctx, u); err != nil {
 		return err
 	}

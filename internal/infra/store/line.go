@@ -155,7 +155,7 @@ func lineLimits(ctx context.Context, t *Tx, waiting []scan.Waiting, running []sc
 // Expired returns admitted or running scans whose lease ended before now, the longest dead first, at most limit.
 func (l Line) Expired(ctx context.Context, now time.Time, limit int) ([]scan.Slot, error) {
 	var out []scan.Slot
-	err := l.viewAll(ctx, func(ctx context.Context, v *View) error {
+	err := l.oneOfAll(ctx, func(ctx context.Context, v *View) error {
 		var err error
 		out, err = lineSlots(ctx, &v.handle, "all.line.expired", []any{micros(now), int64(limit)})
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/page"
+	"assay.dev/assay/internal/word/uid"
 )
 
 // listing builds the statement of one list from constant fragments: a named query that ends in its WHERE, conditions,
@@ -124,6 +125,30 @@ func (l *listing) empty() bool {
 	return false
 }
 
+// list reads a page of a list and its total, each by a statement of its own. scan is called for at most limit rows; more
+// says whether there are further ones.
+func (r reader) list(ctx context.Context, org uid.Org, l *listing, scan func(*sql.Rows) error) (more bool, total page.Total, err error) {
+	err = r.read(ctx, org, true, func(ctx context.Context, v *View) error {
+		var err error
+		more, err = l.run(ctx, v, scan)
+		return err
+	})
+	if err != nil || !l.page.WantTotal || l.unknown {
+		return more, page.Total{}, err
+	}
+	err = r.read(ctx, org, true, func(ctx context.Context, v *View) error {
+		var err error
+		total, err = l.total(ctx, &v.handle)
+		return err
+	})
+	return more, total, err
+}
+
+// oneOfAll reads over all organizations by a single all.* query.
+func (r reader) oneOfAll(ctx context.Context, f func(context.Context, *View) error) error {
+	return r.s.db.read(ctx, everyone(), true, f)
+}
+
 // run reads the page: scan is called for at most limit rows; more says whether there are further ones.
 func (l *listing) run(ctx context.Context, v *View, scan func(*sql.Rows) error) (more bool, err error) {
 	if l.empty() {
@@ -174,7 +199,7 @@ func (l *listing) compose(h *handle) (string, []any, error) {
 }
 
 // total counts what matches, as far as the index rule lets it.
-func (l *listing) total(ctx context.Context, v *View) (page.Total, error) {
+func (l *listing) total(ctx context.Context, h *handle) (page.Total, error) {
 	switch {
 	case !l.page.WantTotal || l.unknown:
 		return page.Total{}, nil
@@ -185,11 +210,11 @@ func (l *listing) total(ctx context.Context, v *View) (page.Total, error) {
 	if l.count != "" {
 		name = l.count
 	}
-	q, args, err := v.find(name, nil)
+	q, args, err := h.find(name, nil)
 	if err != nil {
 		return page.Total{}, err
 	}
-	c := composed{d: v.s.dialect, args: args}
+	c := composed{d: h.s.dialect, args: args}
 	c.text.WriteString("SELECT count(*), coalesce(sum(c.hit), 0) FROM (SELECT ")
 	// Conditions beside the leading ones are weighed row by row, so that the cut bounds the rows that are read.
 	if len(l.rest) == 0 {
@@ -203,17 +228,29 @@ func (l *listing) total(ctx context.Context, v *View) (page.Total, error) {
 	c.text.WriteString(q.text[strings.Index(q.text, "\nFROM"):])
 	c.conditions(l.lead)
 	c.add(" LIMIT ?) c", int64(page.CountCap+1))
-	var read, hit int
-	err = v.eachText(ctx, c.text.String(), c.args, func(rows *sql.Rows) error { return rows.Scan(&read, &hit) })
-	switch {
-	case err != nil:
-		return page.Total{}, err
-	case read <= page.CountCap:
-		return page.Total{N: hit, Known: true}, nil
-	case len(l.rest) == 0:
-		return page.Total{N: page.CountCap, Known: true, Capped: true}, nil
+	remember, version, key := h.s.dialect == sqliteDialect, h.s.totals.version(h.scope.org), ""
+	if remember {
+		key = totalKey(c.text.String(), c.args)
+		if total, ok := h.s.totals.get(key, version); ok {
+			return total, nil
+		}
 	}
-	return page.Total{}, nil
+	var read, hit int
+	err = h.eachText(ctx, c.text.String(), c.args, func(rows *sql.Rows) error { return rows.Scan(&read, &hit) })
+	if err != nil {
+		return page.Total{}, err
+	}
+	total := page.Total{}
+	switch {
+	case read <= page.CountCap:
+		total = page.Total{N: hit, Known: true}
+	case len(l.rest) == 0:
+		total = page.Total{N: page.CountCap, Known: true, Capped: true}
+	}
+	if remember {
+		h.s.totals.put(key, version, total)
+	}
+	return total, nil
 }
 
 // listMarker stands after the first parameter of an IN list that is to be repeated: `IN ($2 /*list*/)`. It must be the

@@ -36,7 +36,7 @@ func (r ScanStore) Results(ctx context.Context, org uid.Org, id uid.Scan, q scan
 		if more {
 			out.Next = resultKey(out.Items[len(out.Items)-1])
 		}
-		out.Total, err = l.total(ctx, v)
+		out.Total, err = l.total(ctx, &v.handle)
 		return err
 	})
 	if err == nil && p.WantTotal && q.Q == "" && len(out.Items) == 0 {

@@ -75,7 +75,7 @@ func (r *scanRow) done(org uid.Org) (scan.Scan, error) {
 // Scan returns one scan of the organization, a NotFound fault where there is none.
 func (r ScanStore) Scan(ctx context.Context, org uid.Org, id uid.Scan) (scan.Scan, error) {
 	var s scan.Scan
-	err := r.view(ctx, org, func(ctx context.Context, v *View) error {
+	err := r.read(ctx, org, true, func(ctx context.Context, v *View) error {
 		var err error
 		s, err = scanByID(ctx, &v.handle, id)
 		return err
@@ -112,28 +112,24 @@ func (r ScanStore) Scans(ctx context.Context, org uid.Org, q scan.Query) (scan.L
 		return scan.List{}, err
 	}
 	var out scan.List
-	err = r.view(ctx, org, func(ctx context.Context, v *View) error {
-		out = scan.List{}
-		more, err := l.run(ctx, v, func(rows *sql.Rows) error {
-			var row scanRow
-			if err := rows.Scan(row.dest()...); err != nil {
-				return internal("a scan can't be read", err)
-			}
-			s, err := row.done(org)
-			out.Items = append(out.Items, s)
-			return err
-		})
-		if err != nil {
-			return err
+	more, total, err := r.list(ctx, org, l, func(rows *sql.Rows) error {
+		var row scanRow
+		if err := rows.Scan(row.dest()...); err != nil {
+			return internal("a scan can't be read", err)
 		}
-		if more {
-			last := out.Items[len(out.Items)-1]
-			out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
-		}
-		out.Total, err = l.total(ctx, v)
+		s, err := row.done(org)
+		out.Items = append(out.Items, s)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return scan.List{}, err
+	}
+	if more {
+		last := out.Items[len(out.Items)-1]
+		out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
+	}
+	out.Total = total
+	return out, nil
 }
 
 func scanListing(org uid.Org, q scan.Query) (*listing, error) {

@@ -68,6 +68,7 @@ type Store struct {
 	queries *queries
 	db      backend
 	hub     *Hub
+	totals  totals
 	jobs    atomic.Pointer[Jobs]
 	closing atomic.Bool
 }

@@ -50,7 +50,7 @@ func (r AccessStore) UserByName(ctx context.Context, username string) (access.Us
 		return access.User{}, missingUser()
 	}
 	var u userRow
-	err := r.viewAll(ctx, func(ctx context.Context, v *View) error {
+	err := r.oneOfAll(ctx, func(ctx context.Context, v *View) error {
 		return v.row(ctx, "all.user.by_name", []any{fold(username)}, u.dest()...)
 	})
 	return userOf(&u, err)
@@ -72,7 +72,7 @@ func (r AccessStore) SessionByHash(ctx context.Context, h access.Hash) (access.S
 	var m access.SessionMatch
 	var hash []byte
 	var created, seen, expires, suspended int64
-	err := r.viewAll(ctx, func(ctx context.Context, v *View) error {
+	err := r.oneOfAll(ctx, func(ctx context.Context, v *View) error {
 		dest := append([]any{
 			&m.Session.ID, &m.Session.User, &m.Session.Org, &hash, &created, &seen, &expires, &m.Plan, &suspended,
 		}, u.dest()...)

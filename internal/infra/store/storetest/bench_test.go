@@ -18,6 +18,7 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
+	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/page"
 	"assay.dev/assay/internal/word/uid"
@@ -50,7 +51,11 @@ func newWorks(b *testing.B, s *store.Store) *works {
 
 func (w *works) unit(f func(context.Context, scan.Tx) error) {
 	w.b.Helper()
-	if err := w.s.Scans().Change(w.b.Context(), w.org, audit.Bookkeeping("a benchmark"), f); err != nil {
+	err := w.s.Scans().Change(w.b.Context(), w.org, audit.Bookkeeping("a benchmark"), f)
+	for err != nil && fault.KindOf(err) == fault.Unavailable { // a unit ran out of its time on a busy machine
+		err = w.s.Scans().Change(w.b.Context(), w.org, audit.Bookkeeping("a benchmark"), f)
+	}
+	if err != nil {
 		w.b.Fatal(err)
 	}
 }
@@ -175,7 +180,11 @@ func BenchmarkListGrowth(b *testing.B) {
 			var last scan.Scan
 			for ; have < size; have += 10_000 {
 				w.b = b
+				start := time.Now()
 				last = w.ingest(have, have+10_000, nil)
+				if have%100_000 == 0 {
+					b.Logf("with %d findings present: %.0f new findings/s", have, 10_000/time.Since(start).Seconds())
+				}
 			}
 			for name, q := range map[string]scan.ResultQuery{
 				"first page":     {Page: page.Request{Limit: 50}},
@@ -253,5 +262,37 @@ func BenchmarkInsertAsset(b *testing.B) {
 			}
 		})
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "assets/s")
+	})
+}
+
+// BenchmarkListAssets reads the newest 50 of 10,000 assets with their total, by 16 callers.
+func BenchmarkListAssets(b *testing.B) {
+	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
+		w := newWorks(b, s)
+		for at := range 20 {
+			obs := make([]asset.Observation, chunk)
+			for i := range obs {
+				obs[i] = asset.Observation{Kind: asset.KindHost, Name: fmt.Sprintf("host-%05d.example.org", at*chunk+i), Source: "bench"}
+			}
+			err := s.Assets().Change(b.Context(), w.org, audit.Event{Type: "asset.created"}, func(ctx context.Context, tx asset.Tx) error {
+				return tx.ObserveAssets(ctx, obs, time.Now())
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.SetParallelism(8)
+		b.ResetTimer()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				l, err := s.Assets().Assets(b.Context(), w.org, asset.Query{Page: page.Request{Limit: 50, WantTotal: true}})
+				if err != nil || len(l.Items) != 50 || l.Total.N != 10_000 {
+					b.Errorf("%d assets, total %+v, %v", len(l.Items), l.Total, err)
+					return
+				}
+			}
+		})
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lists/s")
 	})
 }
