@@ -14,6 +14,7 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/org/tenant"
+	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/word/event"
@@ -21,8 +22,6 @@ import (
 	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/page"
 	"assay.dev/assay/internal/word/uid"
-
-	"assay.dev/assay/internal/org/usage"
 )
 
 // Status is a scan's state (scans.md section 2).

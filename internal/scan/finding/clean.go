@@ -197,6 +197,10 @@ func cleanCategory(c Category, known bool) Category {
 // link is a URL's text on one line, spaces as a browser would send them.
 func link(s string) string { return strings.ReplaceAll(oneLine(s), " ", "%20") }
 
+// Line returns an engine's text as one line of at most limit bytes, cleaned and masked as Clean does it: for phases,
+// reasons and versions.
+func Line(s string, limit int) string { return cut(Mask(oneLine(s)), limit) }
+
 // key is a short one-line text that identity is made of.
 func key(s string) string { return shorten(oneLine(s), maxKey) }
 

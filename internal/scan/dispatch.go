@@ -1,0 +1,160 @@
+package scan
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/org/tenant"
+	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/uid"
+)
+
+// Lease is how long a worker may be silent before its scan is given to another. Workers renew it every Beat.
+const (
+	Lease = 30 * time.Second
+	Beat  = 5 * time.Second
+)
+
+// round bounds what one unit of the dispatcher admits, so that it holds the writer only shortly.
+const round = 64
+
+// DispatcherDeps is what the dispatcher works with.
+type DispatcherDeps struct {
+	Line  Line
+	Store Store
+	Now   func() time.Time
+	Log   *slog.Logger
+	// Capacity is how many scans the installation runs at once, over all nodes; 0 = no bound. An admitted scan that no
+	// worker takes loses its lease and goes back into the line.
+	Capacity int
+	// Alone says that no other process works on this database, so that every lease found at the start is a dead one.
+	Alone bool
+	Tick  time.Duration // between two looks without a wake; 0 = 5 seconds
+}
+
+// Dispatcher lets waiting scans start, and takes scans back whose worker has died. Several may run; their looks at the
+// line exclude each other in the database.
+type Dispatcher struct {
+	d    DispatcherDeps
+	wake chan struct{}
+}
+
+// NewDispatcher returns a dispatcher that isn't running.
+func NewDispatcher(d DispatcherDeps) *Dispatcher {
+	if d.Tick <= 0 {
+		d.Tick = 5 * time.Second
+	}
+	return &Dispatcher{d: d, wake: make(chan struct{}, 1)}
+}
+
+// Wake makes a sleeping dispatcher look now. It never blocks, and may be called before Run and after it.
+func (d *Dispatcher) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// Run dispatches until ctx ends. What fails is logged and tried again at the next look.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	if d.d.Alone {
+		d.safely(ctx, func(ctx context.Context) error { return d.reap(ctx, d.d.Now().AddDate(1, 0, 0)) })
+	}
+	tick := time.NewTicker(d.d.Tick)
+	defer tick.Stop()
+	for {
+		d.safely(ctx, d.admit)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.wake:
+		case <-tick.C:
+			d.safely(ctx, func(ctx context.Context) error { return d.reap(ctx, d.d.Now()) })
+		}
+	}
+}
+
+// safely keeps a failure or defect from ending the dispatcher.
+func (d *Dispatcher) safely(ctx context.Context, f func(context.Context) error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.d.Log.ErrorContext(ctx, "dispatcher panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	if err := f(ctx); err != nil && ctx.Err() == nil {
+		d.d.Log.ErrorContext(ctx, "dispatcher failed", slog.Any("error", err))
+	}
+}
+
+// admit lets start what may, a bounded number at a time.
+func (d *Dispatcher) admit(ctx context.Context) error {
+	for ctx.Err() == nil {
+		now := instant(d.d.Now)
+		a := Admission{Now: now, Capacity: d.d.Capacity, Most: round}
+		n, err := d.d.Line.Admit(ctx, now, now.Add(Lease), func(w []Waiting, r []Slot, l map[uid.Org]tenant.Concurrency) []Waiting {
+			return a.Pick(w, r, l)
+		})
+		if err != nil || n < round {
+			return err
+		}
+	}
+	return nil
+}
+
+// reap takes back the scans whose lease ended before the given time.
+func (d *Dispatcher) reap(ctx context.Context, before time.Time) error {
+	for ctx.Err() == nil {
+		dead, err := d.d.Line.Expired(ctx, before, round)
+		if err != nil {
+			return err
+		}
+		for _, s := range dead {
+			if err := d.takeBack(ctx, s); err != nil {
+				return err
+			}
+		}
+		if len(dead) < round {
+			return nil
+		}
+	}
+	return nil
+}
+
+// takeBack puts an interrupted scan into the line again, or ends it after its last attempt. A scan that has gone on in
+// the meantime is left alone.
+func (d *Dispatcher) takeBack(ctx context.Context, s Slot) error {
+	ev := audit.Event{Type: event.ScanRequeued, Resource: resource(s.Scan), Reason: "its worker stopped answering"}
+	unit := func(ctx context.Context, tx Tx) error { return tx.RequeueScan(ctx, s.Scan, s.Fence, true) }
+	if s.Attempt >= MaxAttempts {
+		ev.Type = event.ScanFinished
+		unit = d.giveUp(s)
+	}
+	err := d.d.Store.Change(ctx, s.Org, ev, unit)
+	if err != nil && fault.KindOf(err) != fault.Conflict {
+		return err
+	}
+	if err == nil {
+		d.d.Log.WarnContext(ctx, "scan was interrupted", slog.String("scan", string(s.Scan)), slog.Int("attempt", s.Attempt))
+	}
+	return nil
+}
+
+func (d *Dispatcher) giveUp(s Slot) func(context.Context, Tx) error {
+	const why = "the scan was interrupted three times; its worker stopped each time before the end"
+	f := Finish{
+		Status: Failed, At: instant(d.d.Now), Outcome: engine.Failed, Reasons: []string{why},
+		Error: &Error{Code: fault.CodeScanInterrupted, Message: why},
+	}
+	return func(ctx context.Context, tx Tx) error {
+		if err := tx.FinishScan(ctx, s.Scan, s.Fence, f); err != nil {
+			return err
+		}
+		n := Notice{ScanID: s.Scan, ScanType: s.Engine, Status: Failed, Attempt: s.Attempt, Outcome: f.Outcome, Error: f.Error.Code}
+		return tx.Emit(ctx, event.ScanFailed, string(s.Scan), n)
+	}
+}
