@@ -71,7 +71,12 @@ func (d *demonstration) run(ctx context.Context) error {
 	case err := <-ended:
 		return err
 	}
-	err = d.show(ctx, server)
+	// The weak target stays for as long as the server, so that it can be scanned again by hand.
+	weak, stopWeak := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWeak()
+	if d.weak, err = startWeak(weak); err == nil {
+		err = d.show(ctx, server)
+	}
 	if err == nil && !d.once {
 		d.said("\nThe server keeps running. Stop it with Ctrl-C.")
 		select {
@@ -79,6 +84,9 @@ func (d *demonstration) run(ctx context.Context) error {
 		case err := <-ended:
 			return err
 		}
+	}
+	if d.weak != nil {
+		err = errors.Join(err, d.weak.Close())
 	}
 	stop()
 	if errors.Is(err, context.Canceled) || fault.Of(err) != nil && fault.KindOf(err) == fault.Canceled {
@@ -113,10 +121,6 @@ func (d *demonstration) show(ctx context.Context, server *app.App) (err error) {
 	if d.api, err = client.New(server.URL(), secret.New(d.key.Secret), nil); err != nil {
 		return err
 	}
-	if d.weak, err = startWeak(ctx); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.weak.Close()) }()
 	d.said("\nA deliberately weak target listens on %s, ports %s.", d.weak.Host(), d.weak.PortList())
 	for _, engine := range []string{"nmap", "sentinel"} {
 		if err := d.scan(ctx, engine); err != nil {
@@ -168,9 +172,13 @@ func (d *demonstration) scan(ctx context.Context, engine string) error {
 	if err != nil {
 		return err
 	}
+	options := map[string]json.RawMessage{"ports": ports}
+	if engine == "nmap" {
+		options["versionIntensity"] = json.RawMessage("2") // enough for what listens there, and seconds instead of a minute
+	}
 	scan, err := d.api.Submit(ctx, client.Order{
 		Target: d.weak.Host().String(), ScanType: engine, Name: "demo", Tags: []string{"demo"},
-		Options: map[string]json.RawMessage{"ports": ports},
+		Options: options,
 	}, "")
 	if f := fault.Of(err); f != nil && f.Code == fault.CodeEngine {
 		d.said("\n%s: skipped: %s", engine, f.Text)
