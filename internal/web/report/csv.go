@@ -5,7 +5,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"assay.dev/assay/internal/scan"
 )
@@ -50,7 +49,7 @@ func cells(f Finding) []string {
 		f.ID, f.Severity, f.Title, f.Category, f.Confidence, f.Status, f.Rule, at.Host, number(at.Port), at.Protocol, at.URL,
 		at.Method, at.Parameter, at.File, number(at.Line), at.Package, at.Version, at.FixedVersion, at.Image,
 		strings.Join(f.CVE, " "), strings.Join(f.CWE, " "), score, strings.Join(f.Engines, " "),
-		f.FirstSeenAt.Format(time.RFC3339), f.LastSeenAt.Format(time.RFC3339), f.Description, f.Evidence, f.Remediation,
+		f.FirstSeenAt, f.LastSeenAt, f.Description, f.Evidence, f.Remediation,
 		strings.Join(f.References, " "), f.Fingerprint,
 	}
 }

@@ -15,28 +15,28 @@ import (
 
 // Finding is one finding as the API shows it (decisions C7).
 type Finding struct {
-	ID          string     `json:"id" doc:"The finding's id; it stays the same over scans."`
-	Fingerprint string     `json:"fingerprint" doc:"Identity of the weakness at its place."`
-	Title       string     `json:"title"`
-	Description string     `json:"description"`
-	Severity    string     `json:"severity" enum:"critical,high,medium,low,info"`
-	Confidence  string     `json:"confidence" enum:"certain,firm,tentative"`
-	Category    string     `json:"category"`
-	CVE         []string   `json:"cve" example:"[\"CVE-2021-41773\"]"`
-	CWE         []string   `json:"cwe" example:"[\"CWE-319\"]"`
-	CVSS        *CVSS      `json:"cvss,omitempty"`
-	EPSS        *float64   `json:"epss" doc:"Probability of exploitation; null where it isn't known."`
-	KEV         *bool      `json:"kev" doc:"Known to be exploited; null where it isn't known."`
-	Location    Location   `json:"location"`
-	Evidence    string     `json:"evidence"`
-	Remediation string     `json:"remediation"`
-	References  []string   `json:"references"`
-	Engines     []string   `json:"engines" doc:"All engines that saw it."`
-	Rule        string     `json:"rule" doc:"The engine's own id of the check."`
-	FirstSeenAt time.Time  `json:"firstSeenAt"`
-	LastSeenAt  time.Time  `json:"lastSeenAt"`
-	FixedAt     *time.Time `json:"fixedAt,omitempty"`
-	Status      string     `json:"status" enum:"open,fixed,confirmed,false_positive,accepted" doc:"Where the finding stands now."`
+	ID          string   `json:"id" doc:"The finding's id; it stays the same over scans."`
+	Fingerprint string   `json:"fingerprint" doc:"Identity of the weakness at its place."`
+	Title       string   `json:"title"`
+	Description string   `json:"description"`
+	Severity    string   `json:"severity" enum:"critical,high,medium,low,info"`
+	Confidence  string   `json:"confidence" enum:"certain,firm,tentative"`
+	Category    string   `json:"category"`
+	CVE         []string `json:"cve" example:"[\"CVE-2021-41773\"]"`
+	CWE         []string `json:"cwe" example:"[\"CWE-319\"]"`
+	CVSS        *CVSS    `json:"cvss,omitempty"`
+	EPSS        *float64 `json:"epss" doc:"Probability of exploitation; null where it isn't known."`
+	KEV         *bool    `json:"kev" doc:"Known to be exploited; null where it isn't known."`
+	Location    Location `json:"location"`
+	Evidence    string   `json:"evidence"`
+	Remediation string   `json:"remediation"`
+	References  []string `json:"references"`
+	Engines     []string `json:"engines" doc:"All engines that saw it."`
+	Rule        string   `json:"rule" doc:"The engine's own id of the check."`
+	FirstSeenAt string   `json:"firstSeenAt" format:"date-time"`
+	LastSeenAt  string   `json:"lastSeenAt" format:"date-time"`
+	FixedAt     string   `json:"fixedAt,omitempty" format:"date-time"`
+	Status      string   `json:"status" enum:"open,fixed,confirmed,false_positive,accepted" doc:"Where the finding stands now."`
 }
 
 // Location is where a finding is; what doesn't apply is left out.
@@ -84,15 +84,14 @@ func NewFinding(r scan.Result) Finding {
 		Severity: string(r.Severity), Confidence: string(r.Confidence), Category: string(r.Category),
 		CVE: list(r.CVE), CWE: weaknesses(r.CWE), Location: Location(r.Location), Evidence: r.Evidence,
 		Remediation: r.Remediation, References: list(r.References), Engines: list(r.Engines), Rule: r.Rule,
-		FirstSeenAt: r.FirstSeenAt.UTC(), LastSeenAt: r.LastSeenAt.UTC(), Status: string(r.Status),
+		FirstSeenAt: stamp(r.FirstSeenAt), LastSeenAt: stamp(r.LastSeenAt), Status: string(r.Status),
 	}
 	if r.CVSS != nil {
 		c := CVSS(*r.CVSS)
 		v.CVSS = &c
 	}
 	if !r.FixedAt.IsZero() {
-		at := r.FixedAt.UTC()
-		v.FixedAt = &at
+		v.FixedAt = stamp(r.FixedAt)
 	}
 	return v
 }
@@ -111,6 +110,9 @@ func list(s []string) []string {
 	}
 	return s
 }
+
+// stamp returns t as answers show it: RFC 3339 in UTC.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 func weaknesses(ids []int) []string {
 	out := make([]string, len(ids))

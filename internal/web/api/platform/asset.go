@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/org/access"
@@ -80,10 +79,10 @@ type Asset struct {
 	Attributes  json.RawMessage `json:"attributes,omitempty"`
 	Source      string          `json:"source" doc:"user, or the engine that found it."`
 	Status      string          `json:"status" enum:"active,removed"`
-	CreatedAt   time.Time       `json:"createdAt"`
-	UpdatedAt   time.Time       `json:"updatedAt"`
-	FirstSeenAt time.Time       `json:"firstSeenAt"`
-	LastSeenAt  time.Time       `json:"lastSeenAt"`
+	CreatedAt   api.Time        `json:"createdAt"`
+	UpdatedAt   api.Time        `json:"updatedAt"`
+	FirstSeenAt api.Time        `json:"firstSeenAt"`
+	LastSeenAt  api.Time        `json:"lastSeenAt"`
 }
 
 type newAssetIn struct {
@@ -112,8 +111,8 @@ type assetsIn struct {
 func assetView(a asset.Asset) Asset {
 	v := Asset{
 		ID: string(a.ID), Kind: string(a.Kind), Name: a.Name, Description: a.Description, Tags: a.Tags,
-		Attributes: a.Attributes, Source: a.Source, Status: a.Status, CreatedAt: a.CreatedAt.UTC(),
-		UpdatedAt: a.UpdatedAt.UTC(), FirstSeenAt: a.FirstSeenAt.UTC(), LastSeenAt: a.LastSeenAt.UTC(),
+		Attributes: a.Attributes, Source: a.Source, Status: a.Status, CreatedAt: api.At(a.CreatedAt),
+		UpdatedAt: api.At(a.UpdatedAt), FirstSeenAt: api.At(a.FirstSeenAt), LastSeenAt: api.At(a.LastSeenAt),
 	}
 	if v.Tags == nil {
 		v.Tags = []string{}

@@ -107,24 +107,24 @@ type KeyPatch struct {
 
 // Key is an API key without its secret.
 type Key struct {
-	ID                 string     `json:"id"`
-	Name               string     `json:"name"`
-	Description        string     `json:"description"`
-	Prefix             string     `json:"prefix" doc:"The first characters, by which to know it."`
-	Status             string     `json:"status" enum:"active,suspended,revoked,expired"`
-	Scopes             []string   `json:"scopes"`
-	AllowedScanTypes   []string   `json:"allowedScanTypes"`
-	AllowedIPAddresses []string   `json:"allowedIpAddresses"`
-	RateLimitPerMinute int        `json:"rateLimitPerMinute" doc:"0: no window."`
-	RateLimitPerHour   int        `json:"rateLimitPerHour"`
-	RateLimitPerDay    int        `json:"rateLimitPerDay"`
-	CreatedBy          string     `json:"createdBy"`
-	CreatedAt          time.Time  `json:"createdAt"`
-	ExpiresAt          *time.Time `json:"expiresAt"`
-	LastUsedAt         *time.Time `json:"lastUsedAt"`
-	SuspendedAt        *time.Time `json:"suspendedAt,omitempty"`
-	RevokedAt          *time.Time `json:"revokedAt,omitempty"`
-	PreviousExpiresAt  *time.Time `json:"previousExpiresAt,omitempty" doc:"When the secret before the last rotation ends."`
+	ID                 string    `json:"id"`
+	Name               string    `json:"name"`
+	Description        string    `json:"description"`
+	Prefix             string    `json:"prefix" doc:"The first characters, by which to know it."`
+	Status             string    `json:"status" enum:"active,suspended,revoked,expired"`
+	Scopes             []string  `json:"scopes"`
+	AllowedScanTypes   []string  `json:"allowedScanTypes"`
+	AllowedIPAddresses []string  `json:"allowedIpAddresses"`
+	RateLimitPerMinute int       `json:"rateLimitPerMinute" doc:"0: no window."`
+	RateLimitPerHour   int       `json:"rateLimitPerHour"`
+	RateLimitPerDay    int       `json:"rateLimitPerDay"`
+	CreatedBy          string    `json:"createdBy"`
+	CreatedAt          api.Time  `json:"createdAt"`
+	ExpiresAt          *api.Time `json:"expiresAt" nullable:"true"`
+	LastUsedAt         *api.Time `json:"lastUsedAt" nullable:"true"`
+	SuspendedAt        *api.Time `json:"suspendedAt,omitempty"`
+	RevokedAt          *api.Time `json:"revokedAt,omitempty"`
+	PreviousExpiresAt  *api.Time `json:"previousExpiresAt,omitempty" doc:"When the secret before the last rotation ends."`
 }
 
 // IssuedKey is a new key with its secret, shown once.
@@ -136,10 +136,10 @@ type IssuedKey struct {
 
 // RotatedKey is the answer to a rotation.
 type RotatedKey struct {
-	ID                string     `json:"id"`
-	Secret            string     `json:"key,omitempty" doc:"The new key; only in the first answer."`
-	SecretShown       bool       `json:"secretShown" doc:"false where the answer repeats an earlier one."`
-	PreviousExpiresAt *time.Time `json:"previousExpiresAt" doc:"When the old secret ends."`
+	ID                string    `json:"id"`
+	Secret            string    `json:"key,omitempty" doc:"The new key; only in the first answer."`
+	SecretShown       bool      `json:"secretShown" doc:"false where the answer repeats an earlier one."`
+	PreviousExpiresAt *api.Time `json:"previousExpiresAt" nullable:"true" doc:"When the old secret ends."`
 }
 
 // KeyPage is one page of keys.
@@ -184,8 +184,8 @@ func keyView(k access.Key, now time.Time) Key {
 		Scopes: make([]string, len(k.Scopes)), AllowedScanTypes: list(k.Engines),
 		AllowedIPAddresses: make([]string, len(k.Addresses)), RateLimitPerMinute: k.Windows.PerMinute,
 		RateLimitPerHour: k.Windows.PerHour, RateLimitPerDay: k.Windows.PerDay, CreatedBy: k.CreatedBy,
-		CreatedAt: k.CreatedAt.UTC(), ExpiresAt: moment(k.ExpiresAt), LastUsedAt: moment(k.LastUsedAt),
-		SuspendedAt: moment(k.SuspendedAt), RevokedAt: moment(k.RevokedAt),
+		CreatedAt: api.At(k.CreatedAt), ExpiresAt: api.Moment(k.ExpiresAt), LastUsedAt: api.Moment(k.LastUsedAt),
+		SuspendedAt: api.Moment(k.SuspendedAt), RevokedAt: api.Moment(k.RevokedAt),
 	}
 	for i, s := range k.Scopes {
 		v.Scopes[i] = string(s)
@@ -197,7 +197,7 @@ func keyView(k access.Key, now time.Time) Key {
 		}
 	}
 	if now.Before(k.PreviousExpires) {
-		v.PreviousExpiresAt = moment(k.PreviousExpires)
+		v.PreviousExpiresAt = api.Moment(k.PreviousExpires)
 	}
 	return v
 }
@@ -268,7 +268,7 @@ func (h *handlers) rotateKey(ctx context.Context, in *rotateKeyIn) (*Out[Rotated
 	}
 	return ok(RotatedKey{
 		ID: string(issued.Key.ID), Secret: issued.Secret.Reveal(), SecretShown: true,
-		PreviousExpiresAt: moment(issued.Key.PreviousExpires),
+		PreviousExpiresAt: api.Moment(issued.Key.PreviousExpires),
 	}), nil
 }
 
@@ -277,7 +277,7 @@ func (h *handlers) keyRotated(ctx context.Context, id string) (*Out[RotatedKey],
 	if err != nil {
 		return nil, err
 	}
-	return ok(RotatedKey{ID: id, PreviousExpiresAt: moment(k.PreviousExpires)}), nil
+	return ok(RotatedKey{ID: id, PreviousExpiresAt: api.Moment(k.PreviousExpires)}), nil
 }
 
 // onKey makes the handler of an operation that takes a key's id and gives the key.

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/scan"
@@ -68,8 +67,8 @@ type ResultPage struct {
 	Findings       []report.Finding `json:"findings"`
 	Assets         []AssetSeen      `json:"assets"`
 	Artifacts      []Artifact       `json:"artifacts"`
-	StartedAt      *time.Time       `json:"startedAt"`
-	CompletedAt    *time.Time       `json:"completedAt"`
+	StartedAt      *api.Time        `json:"startedAt" nullable:"true"`
+	CompletedAt    *api.Time        `json:"completedAt" nullable:"true"`
 	Pagination     Pagination       `json:"pagination"`
 }
 
@@ -206,8 +205,8 @@ func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q
 		ScanID: string(s.ID), ScanType: s.Engine, Status: string(s.Status), Outcome: string(s.Outcome),
 		OutcomeReasons: list(s.Reasons), Target: s.Target, Engine: EngineUsed{Name: s.Engine, Version: s.Version},
 		Error: view(s).Error, Summary: report.NewSummary(s.Summary), Findings: make([]report.Finding, len(found.Items)),
-		Assets: make([]AssetSeen, len(assets)), Artifacts: make([]Artifact, len(artifacts)), StartedAt: moment(s.StartedAt),
-		CompletedAt: moment(s.EndedAt), Pagination: in.view(s.Org, filters, found.Total, found.Next),
+		Assets: make([]AssetSeen, len(assets)), Artifacts: make([]Artifact, len(artifacts)), StartedAt: api.Moment(s.StartedAt),
+		CompletedAt: api.Moment(s.EndedAt), Pagination: in.view(s.Org, filters, found.Total, found.Next),
 	}
 	for i, r := range found.Items {
 		out.Findings[i] = report.NewFinding(r)

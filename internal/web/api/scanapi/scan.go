@@ -112,9 +112,9 @@ type Scan struct {
 	Summary        *report.Summary `json:"summary,omitempty"`
 	EngineVersion  string          `json:"engineVersion,omitempty"`
 	CreatedBy      string          `json:"createdBy"`
-	CreatedAt      time.Time       `json:"createdAt"`
-	StartedAt      *time.Time      `json:"startedAt,omitempty"`
-	CompletedAt    *time.Time      `json:"completedAt,omitempty"`
+	CreatedAt      api.Time        `json:"createdAt"`
+	StartedAt      *api.Time       `json:"startedAt,omitempty"`
+	CompletedAt    *api.Time       `json:"completedAt,omitempty"`
 }
 
 // ScanError is why a scan failed.
@@ -135,7 +135,7 @@ func view(s scan.Scan) Scan {
 		Status: string(s.Status), Outcome: string(s.Outcome), OutcomeReasons: s.Reasons, Priority: string(s.Priority),
 		Progress: s.Progress, Phase: s.Phase, Options: s.Options, Config: s.Config, Tags: list(s.Tags), Timeout: s.Timeout,
 		AssetID: string(s.Asset), Attempt: s.Attempt, EngineVersion: s.Version, CreatedBy: s.CreatedBy,
-		CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), CompletedAt: moment(s.EndedAt),
+		CreatedAt: api.At(s.CreatedAt), StartedAt: api.Moment(s.StartedAt), CompletedAt: api.Moment(s.EndedAt),
 	}
 	if s.Error != nil {
 		v.Error = &ScanError{Code: string(s.Error.Code), Message: s.Error.Message}

@@ -151,15 +151,6 @@ func (p Paging) view(org uid.Org, filters string, total page.Total, next page.Ke
 	return v
 }
 
-// moment returns t for an answer, nil where it never happened.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
 func list[T any](s []T) []T {
 	if s == nil {
 		return []T{}
