@@ -12,6 +12,8 @@ import (
 const (
 	sweepEvery = 10 * time.Minute
 	outboxKept = 7 * 24 * time.Hour
+	// sessionKept lets an ended session be told from one that never was for a while.
+	sessionKept = 24 * time.Hour
 )
 
 // sweep removes what has expired until ctx ends: a bounded bite at a time, as bookkeeping.
@@ -30,8 +32,8 @@ func (s *Store) sweep(ctx context.Context) error {
 	}
 }
 
-// Sweep removes expired idempotency keys, outbox events older than a week and idle windows, all there are. Run does it
-// by itself.
+// Sweep removes expired idempotency keys, outbox events older than a week, ended sessions, replaced secrets and idle
+// windows, all there are. Run does it by itself.
 func (s *Store) Sweep(ctx context.Context) error {
 	now := s.now()
 	for _, b := range []struct {
@@ -40,6 +42,8 @@ func (s *Store) Sweep(ctx context.Context) error {
 	}{
 		{"all.idempotency_expire", micros(now.Add(-onceTTL))},
 		{"all.outbox_prune", micros(now.Add(-outboxKept))},
+		{"all.session.expire", micros(now.Add(-sessionKept))},
+		{"all.key.secret_expire", micros(now)},
 		{"all.window_prune", now.Add(-48 * time.Hour).Unix()},
 	} {
 		for {

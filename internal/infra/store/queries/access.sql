@@ -96,3 +96,11 @@ DELETE FROM login_session WHERE org = $1 AND id = $2;
 
 -- name: session.end_of_user
 DELETE FROM login_session WHERE org = $1 AND user_id = $2 AND id <> $3;
+
+-- name: all.session.expire
+-- all: sessions that have ended are removed everywhere
+DELETE FROM login_session WHERE expires_at < $1;
+
+-- name: all.key.secret_expire
+-- all: secrets whose grace is over are removed everywhere
+DELETE FROM key_secret WHERE until <> 0 AND until < $1;

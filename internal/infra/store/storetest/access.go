@@ -161,3 +161,40 @@ func users(t *testing.T, h *house) {
 		return tx.InsertSession(ctx, access.Session{ID: "x", User: u.ID, Hash: access.Hash{7}})
 	}))
 }
+
+// expiry checks that the sweep removes what nobody can use any more, and nothing else.
+func expiry(t *testing.T, h *house) {
+	ctx, st := t.Context(), h.s.Access()
+	k := h.newKey(h.ours)
+	h.addKey(t, k, access.Hash{1})
+	now := time.Now()
+	rotate := func(hash access.Hash, from, until time.Time) {
+		t.Helper()
+		must(t, h.access(t, h.ours, func(ctx context.Context, tx access.Tx) error {
+			return tx.RotateKey(ctx, k.ID, "p", hash, from, until)
+		}))
+	}
+	u := access.User{ID: uid.User(h.ids.New()), Org: h.ours, Username: "Ada", CreatedAt: now}
+	ended := access.Session{ID: uid.Session(h.ids.New()), User: u.ID, Hash: access.Hash{1}, ExpiresAt: now.Add(-48 * time.Hour)}
+	living := access.Session{ID: uid.Session(h.ids.New()), User: u.ID, Hash: access.Hash{2}, ExpiresAt: now.Add(time.Hour)}
+	must(t, h.access(t, h.ours, func(ctx context.Context, tx access.Tx) error {
+		if err := tx.InsertUser(ctx, u); err != nil {
+			return err
+		}
+		if err := tx.InsertSession(ctx, ended); err != nil {
+			return err
+		}
+		return tx.InsertSession(ctx, living)
+	}))
+	rotate(access.Hash{2}, now, now.Add(time.Hour))
+	must(t, h.s.Sweep(ctx))
+	got(st.KeyByHash(ctx, access.Hash{1}))(t) // still within its grace
+	got(st.SessionByHash(ctx, living.Hash))(t)
+	_, err := st.SessionByHash(ctx, ended.Hash)
+	wantMissing(t, err)
+	rotate(access.Hash{3}, now.Add(-2*time.Hour), now.Add(-time.Hour))
+	must(t, h.s.Sweep(ctx))
+	got(st.KeyByHash(ctx, access.Hash{3}))(t)
+	_, err = st.KeyByHash(ctx, access.Hash{2})
+	wantMissing(t, err)
+}

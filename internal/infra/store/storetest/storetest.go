@@ -46,6 +46,7 @@ func Run(t *testing.T, open Open) {
 		{"quotas", quotas},
 		{"keys", keys},
 		{"users and sessions", users},
+		{"expired secrets and sessions", expiry},
 		{"assets", assets},
 		{"asset lists", assetLists},
 		{"observed assets", observedAssets},

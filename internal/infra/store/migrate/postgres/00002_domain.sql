@@ -4,6 +4,8 @@
 -- absent; flags are 0 or 1; JSON is text that no query looks into. An absent text is NULL, never empty.
 -- Foreign keys are immediate: a deferred one would fail at COMMIT and take a whole batch of changes with it. What a
 -- row merely mentions (a scan its asset, a result its finding) carries no key, so that either may go first.
+-- Assets and findings name their organization without a key: there are many, and each insert would lock its row. Who
+-- deletes an organization empties them first, in chunks.
 -- Keys and whatever a range is read of compare by byte (collation C), as on SQLite.
 
 -- +goose Up
@@ -85,6 +87,7 @@ SELECT assay_isolate('key_secret');
 CREATE INDEX key_secret_key ON key_secret (org, key_id);
 CREATE UNIQUE INDEX key_secret_current ON key_secret (org, key_id) WHERE until = 0;
 CREATE UNIQUE INDEX key_secret_previous ON key_secret (org, key_id) WHERE until <> 0;
+CREATE INDEX key_secret_expiry ON key_secret (until) WHERE until <> 0;
 
 CREATE TABLE user_account (
     org           TEXT COLLATE "C" NOT NULL REFERENCES organization (org) ON DELETE CASCADE,
@@ -120,10 +123,11 @@ CREATE TABLE login_session (
 );
 SELECT assay_isolate('login_session');
 CREATE UNIQUE INDEX login_session_hash ON login_session (hash);
+CREATE INDEX login_session_expiry ON login_session (expires_at);
 CREATE INDEX login_session_user ON login_session (org, user_id);
 
 CREATE TABLE asset (
-    org           TEXT COLLATE "C" NOT NULL REFERENCES organization (org) ON DELETE CASCADE,
+    org           TEXT COLLATE "C" NOT NULL,
     id            TEXT COLLATE "C" NOT NULL,
     kind          TEXT COLLATE "C" NOT NULL,
     name          TEXT COLLATE "C" NOT NULL,
@@ -259,7 +263,7 @@ SELECT assay_isolate('scan_asset');
 
 -- A weakness in its life. severity is the rank, 0 = critical.
 CREATE TABLE finding (
-    org           TEXT COLLATE "C" NOT NULL REFERENCES organization (org) ON DELETE CASCADE,
+    org           TEXT COLLATE "C" NOT NULL,
     id            TEXT COLLATE "C" NOT NULL,
     engine        TEXT COLLATE "C" NOT NULL,
     fingerprint   TEXT COLLATE "C" NOT NULL,
