@@ -16,7 +16,9 @@ func Bookkeeping() map[string]string {
 	return map[string]string{
 		"last use of API keys and sessions":         "each use left its own entry; this is a digest of them",
 		"a scan is let start; its start is audited": "the dispatcher gives a lease; the executor's start is the act",
-		"expired rows": "retention that the settings announce",
-		"rate windows": "counters that survive a restart",
+		"lease and progress of a running scan":      "its start and its end are audited; between them it only goes on",
+		"raw output of a running scan":              "kept by digest for a run whose start and end are audited",
+		"expired rows":                              "retention that the settings announce",
+		"rate windows":                              "counters that survive a restart",
 	}
 }

@@ -41,15 +41,17 @@ type DispatcherDeps struct {
 // line exclude each other in the database.
 type Dispatcher struct {
 	d    DispatcherDeps
+	born time.Time
 	wake chan struct{}
 }
 
-// NewDispatcher returns a dispatcher that isn't running.
+// NewDispatcher returns a dispatcher that isn't running. Make it before this process's workers start: who is Alone
+// takes back the leases that were given before now.
 func NewDispatcher(d DispatcherDeps) *Dispatcher {
 	if d.Tick <= 0 {
 		d.Tick = 5 * time.Second
 	}
-	return &Dispatcher{d: d, wake: make(chan struct{}, 1)}
+	return &Dispatcher{d: d, born: instant(d.Now), wake: make(chan struct{}, 1)}
 }
 
 // Wake makes a sleeping dispatcher look now. It never blocks, and may be called before Run and after it.
@@ -63,7 +65,8 @@ func (d *Dispatcher) Wake() {
 // Run dispatches until ctx ends. What fails is logged and tried again at the next look.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	if d.d.Alone {
-		d.safely(ctx, func(ctx context.Context) error { return d.reap(ctx, d.d.Now().AddDate(1, 0, 0)) })
+		// A lease that one of our own workers has been given since ends later than one from before could.
+		d.safely(ctx, func(ctx context.Context) error { return d.reap(ctx, d.born.Add(Lease)) })
 	}
 	tick := time.NewTicker(d.d.Tick)
 	defer tick.Stop()

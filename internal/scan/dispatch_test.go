@@ -106,19 +106,29 @@ func TestProcessThatIsAloneTakesDeadLeasesBackAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.submit(t, order())
-		j := r.admit(t)[0]
-		if err := r.store.Change(t.Context(), orgA, audit.Event{}, func(ctx context.Context, tx scan.Tx) error {
-			return tx.StartScan(ctx, j.Scan, j.Fence, time.Now())
-		}); err != nil {
-			t.Fatal(err)
+		begin := func() scan.Scan {
+			s := r.submit(t, order())
+			j := r.admit(t)[0]
+			if err := r.store.Change(t.Context(), orgA, audit.Event{}, func(ctx context.Context, tx scan.Tx) error {
+				return tx.StartScan(ctx, j.Scan, j.Fence, time.Now())
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return s
 		}
-		background(t, scan.NewDispatcher(scan.DispatcherDeps{
+		dead := begin()
+		time.Sleep(time.Second) // the restart
+		d := scan.NewDispatcher(scan.DispatcherDeps{
 			Line: r.store, Store: r.store, Now: time.Now, Log: slog.New(slog.DiscardHandler), Alone: true,
-		}).Run)
+		})
+		ours := begin()
+		background(t, d.Run)
 		synctest.Wait()
-		if len(r.store.jobs) != 1 {
-			t.Error("the scan waits for its dead worker's lease")
+		if got := r.store.row(dead.ID); got.Status != scan.Queued || len(r.store.jobs) != 1 {
+			t.Errorf("the scan waits for its dead worker's lease: %s", got.Status)
+		}
+		if got := r.store.row(ours.ID); got.Status != scan.Running {
+			t.Errorf("a scan of this process was taken back: %s", got.Status)
 		}
 	})
 }

@@ -207,8 +207,8 @@ type rig struct {
 	reached []scan.Reach
 }
 
-func newRig(t *testing.T) *rig {
-	t.Helper()
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
 	r := &rig{
 		store: newMemory(), blobs: &blobs{kept: map[string][]byte{}}, runner: &runner{},
 		names:  names{"example.org": {netip.MustParseAddr("192.0.2.9")}, "rebound.example.org": {netip.MustParseAddr("169.254.169.254")}, "elsewhere.test": {netip.MustParseAddr("198.51.100.1")}},
