@@ -44,9 +44,6 @@ const (
 	MaxRecord = 1 << 20
 )
 
-// CodeWrongKey is the code of faults that say that the master key is not the one that sealed the data.
-const CodeWrongKey fault.Code = "WRONG_MASTER_KEY"
-
 // Labels of the subkeys. One is never renamed: what it sealed could not be opened again.
 const (
 	useID          = "assay.dev/master/v1/id"
@@ -233,6 +230,6 @@ func unreadable() *fault.Error {
 }
 
 func wrongKey() *fault.Error {
-	return fault.New(fault.Unavailable, CodeWrongKey,
+	return fault.New(fault.Unavailable, fault.CodeWrongKey,
 		"wrong master key: the data was sealed under another one; start with the key file that belongs to this data")
 }

@@ -67,7 +67,7 @@ func TestSealedRecordOpensOnlyInItsPlaceUnderItsKey(t *testing.T) {
 		if _, err := s.Open(orgA, record+"x", sealed); err == nil {
 			rt.Fatal("opened as another record")
 		}
-		if _, err := other.Open(orgA, record, sealed); fault.Of(err).Code != keys.CodeWrongKey {
+		if _, err := other.Open(orgA, record, sealed); fault.Of(err).Code != fault.CodeWrongKey {
 			rt.Fatalf("under another master key: %v", err)
 		}
 		i := rapid.IntRange(0, len(sealed)-1).Draw(rt, "flip")
@@ -136,7 +136,7 @@ func TestProbeTellsTheRightMasterKey(t *testing.T) {
 	}
 	err = sealer(t, 2).Check(probe)
 	f := fault.Of(err)
-	if f == nil || f.Code != keys.CodeWrongKey || !strings.Contains(f.Text, "wrong master key") {
+	if f == nil || f.Code != fault.CodeWrongKey || !strings.Contains(f.Text, "wrong master key") {
 		t.Errorf("another key: %v", err)
 	}
 	if err := s.Check([]byte("garbage")); err == nil {
@@ -422,7 +422,7 @@ func TestPairOpensOnlyAsItself(t *testing.T) {
 			t.Errorf("%s: it opened", name)
 		}
 	}
-	if _, err := a.Open(sealer(t, 2)); fault.Of(err).Code != keys.CodeWrongKey {
+	if _, err := a.Open(sealer(t, 2)); fault.Of(err).Code != fault.CodeWrongKey {
 		t.Errorf("another master key: %v", err)
 	}
 }
