@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -153,4 +155,42 @@ func (s *Store) ReadText(ctx context.Context, org uid.Org, text string) error {
 	return s.db.read(ctx, only(org), true, func(ctx context.Context, v *View) error {
 		return v.eachText(ctx, text, nil, func(*sql.Rows) error { return nil })
 	})
+}
+
+// Plan returns PostgreSQL's generic plan of a statement in the scope of one organization, with sequential scans priced
+// out.
+func (s *Store) Plan(ctx context.Context, text string) (string, error) {
+	params := 0
+	for i := 1; strings.Contains(text, "$"+strconv.Itoa(i)); i++ {
+		params = i
+	}
+	execute := "EXPLAIN EXECUTE planned"
+	if params > 0 {
+		execute += "(" + strings.TrimSuffix(strings.Repeat("NULL,", params), ",") + ")"
+	}
+	tx, err := s.db.database().BeginTx(beginning(ctx, beginWrite, only(uid.System)), nil)
+	if err != nil {
+		return "", err
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was run
+	for _, set := range []string{"SET LOCAL enable_seqscan = off", "SET LOCAL plan_cache_mode = force_generic_plan", "PREPARE planned AS " + text} {
+		if _, err := tx.ExecContext(ctx, set); err != nil {
+			return "", err
+		}
+	}
+	defer tx.ExecContext(ctx, "DEALLOCATE planned") //nolint:errcheck // a prepared statement outlives its transaction
+	rows, err := tx.QueryContext(ctx, execute)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close() //nolint:errcheck // the error that matters is Err's
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return "", err
+		}
+		plan.WriteString(line + "\n")
+	}
+	return plan.String(), rows.Err()
 }

@@ -62,7 +62,7 @@ func openPostgres(ctx context.Context, s *Store) (_ *postgresStore, err error) {
 	}
 	b.warnRole(ctx)
 	b.records = newRecorder(b)
-	go b.records.loop() //nolint:contextcheck // it outlives the opening; close ends it
+	go b.records.loop() //nolint:contextcheck,gosec // it outlives the opening; close ends it
 	return b, nil
 }
 

@@ -25,6 +25,7 @@ func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: time.Second}
 	}
 	setDefault(cfg.RuntimeParams, "application_name", "assay")
+	setDefault(cfg.RuntimeParams, "jit", "off") // compiling takes longer than any of our statements runs
 	setDefault(cfg.RuntimeParams, "statement_timeout", "60000")
 	setDefault(cfg.RuntimeParams, "idle_in_transaction_session_timeout", "60000")
 	return cfg, nil

@@ -40,11 +40,6 @@ WHERE org = $1 AND idx >= $2 AND idx < $3 ORDER BY idx LIMIT $4
 SELECT idx, id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
 WHERE org = $1 AND idx < $2 ORDER BY idx DESC LIMIT $3
 
--- name: log.pending
--- Entries that have no place yet, in the order of writing; there are none on SQLite.
-SELECT -1, id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
-WHERE org = $1 AND idx IS NULL ORDER BY id LIMIT $2
-
 -- name: log.entry
 SELECT coalesce(idx, -1), id, leaf, leaf_hash, salt, client_address, user_agent, actor_name FROM audit_entry
 WHERE org = $1 AND id = $2
