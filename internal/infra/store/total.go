@@ -40,10 +40,10 @@ func (c *totals) changed(sc scope) {
 
 func (c *totals) of(org uid.Org) *atomic.Uint64 {
 	if n, ok := c.orgs.Load(org); ok {
-		return n.(*atomic.Uint64) //nolint:forcetypeassert,errcheck // nothing else is stored
+		return n.(*atomic.Uint64)
 	}
 	n, _ := c.orgs.LoadOrStore(org, new(atomic.Uint64))
-	return n.(*atomic.Uint64) //nolint:forcetypeassert,errcheck // nothing else is stored
+	return n.(*atomic.Uint64)
 }
 
 // version rises with every change that an organization may see. Take it before counting.
