@@ -107,8 +107,9 @@ func (w *works) ingest(first, last int, peak *uint64) scan.Scan {
 	return s
 }
 
-// observation has the size of a real one: about 1 KiB as kept.
+// observation has the size of a real one: about 1 KiB as kept. A host has 10,000 of them.
 func observation(n, ordinal int) scan.Seen {
+	host := fmt.Sprintf("host-%d.example.org", n/10_000)
 	return scan.Seen{
 		Observation: finding.Observation{
 			Rule: fmt.Sprintf("nuclei:CVE-2021-%05d", n%3000), Title: fmt.Sprintf("Outdated component %d on the web server", n),
@@ -117,7 +118,7 @@ func observation(n, ordinal int) scan.Seen {
 			Severity: finding.Severities()[n%5], Confidence: finding.Firm, Category: finding.CategoryVulnerability,
 			CVE: []string{fmt.Sprintf("CVE-2021-%05d", n%3000)}, CWE: []int{79, 89},
 			CVSS:        &finding.CVSS{Version: "3.1", Vector: "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", Score: 9.8},
-			Location:    finding.Location{Host: "192.0.2.7", Port: 443, Protocol: "tcp", URL: fmt.Sprintf("https://192.0.2.7/app/%d/login", n), Method: "GET"},
+			Location:    finding.Location{Host: host, Port: 443, Protocol: "tcp", URL: fmt.Sprintf("https://%s/app/%d/login", host, n), Method: "GET"},
 			Evidence:    "HTTP/1.1 200 OK\r\nServer: example/1.2.3\r\nX-Powered-By: example\r\nContent-Type: text/html; charset=utf-8\r\n",
 			Remediation: "Update the component to a supported version and restart the service.",
 			References:  []string{"https://example.org/advisories/1", "https://example.org/advisories/2"},
