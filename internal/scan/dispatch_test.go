@@ -170,9 +170,8 @@ func (w *world) work(ctx context.Context, env engine.Env, req engine.Request) (e
 	if w.running[req.Scan] > 1 {
 		w.twice++
 	}
-	length := time.Duration(w.rnd.IntN(90)) * time.Second
-	grace := time.Duration(w.rnd.IntN(4000)) * time.Millisecond
 	w.mu.Unlock()
+	length, grace := time.Duration(w.pick(90))*time.Second, time.Duration(w.pick(4000))*time.Millisecond
 	err := output(env, port(22, finding.Low), port(80, finding.Low))
 	select {
 	case <-time.After(length):
@@ -183,6 +182,13 @@ func (w *world) work(ctx context.Context, env engine.Env, req engine.Request) (e
 	w.running[req.Scan]--
 	w.mu.Unlock()
 	return engine.Verdict{Outcome: engine.Complete}, err
+}
+
+// pick returns a number below n.
+func (w *world) pick(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rnd.IntN(n)
 }
 
 // serve lets a process work jobs until it stops.
@@ -231,15 +237,15 @@ func interleave(t *testing.T, seed uint64) {
 	var scans []uid.Scan
 	cancelled := map[uid.Scan]bool{}
 	for range 60 {
-		time.Sleep(time.Duration(w.rnd.IntN(6000)) * time.Millisecond)
-		switch i := w.rnd.IntN(len(servers)); w.rnd.IntN(8) {
+		time.Sleep(time.Duration(w.pick(6000)) * time.Millisecond)
+		switch i := w.pick(len(servers)); w.pick(8) {
 		case 0, 1, 2:
 			scans = append(scans, w.submit(t, order()).ID)
 		case 3:
 			if len(scans) == 0 {
 				continue
 			}
-			id := scans[w.rnd.IntN(len(scans))]
+			id := scans[w.pick(len(scans))]
 			if _, err := w.service.Cancel(t.Context(), actor(), id); err == nil {
 				cancelled[id] = true
 			} else if fault.Of(err).Code != fault.CodeNotCancellable {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,10 +161,10 @@ func TestCancelStopsTheEngineAndKeepsPartialResults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		var stopped time.Time
+		stopped := make(chan time.Time, 1)
 		inner := waits(time.Second, port(22, finding.High), outputLine{Asset: "192.0.2.7"})
 		r.engine.run = func(ctx context.Context, env engine.Env, req engine.Request) (engine.Verdict, error) {
-			context.AfterFunc(ctx, func() { stopped = time.Now() })
+			context.AfterFunc(ctx, func() { stopped <- time.Now() })
 			return inner(ctx, env, req)
 		}
 		s, wait := r.start(t, t.Context(), order())
@@ -176,7 +177,7 @@ func TestCancelStopsTheEngineAndKeepsPartialResults(t *testing.T) {
 		if err := wait(); err != nil {
 			t.Fatal(err)
 		}
-		if late := stopped.Sub(at); late > time.Second {
+		if late := (<-stopped).Sub(at); late > time.Second {
 			t.Errorf("the engine was stopped %v after the cancellation", late)
 		}
 		end := r.store.row(s.ID)
@@ -226,11 +227,11 @@ func TestLostLeaseStopsTheEngineAndLeavesNoTrace(t *testing.T) {
 type cutOff struct {
 	*memory
 
-	dead bool
+	dead atomic.Bool
 }
 
 func (c *cutOff) Change(ctx context.Context, org uid.Org, ev audit.Event, unit func(context.Context, scan.Tx) error) error {
-	if c.dead {
+	if c.dead.Load() {
 		return fault.New(fault.Unavailable, fault.CodeUnavailable, "the database is gone")
 	}
 	return c.memory.Change(ctx, org, ev, unit)
@@ -247,7 +248,7 @@ func TestRunWithoutItsStoreStopsBeforeTheLeaseEnds(t *testing.T) {
 		j := r.admit(t)[0]
 		go func() { done <- r.executor(cut).Run(t.Context(), j) }()
 		time.Sleep(7 * time.Second)
-		cut.dead = true
+		cut.dead.Store(true)
 		until := r.store.row(s.ID).LeaseUntil
 		if err := <-done; err != nil {
 			t.Fatal(err)
