@@ -209,8 +209,16 @@ func (a *API) produces(op *huma.Operation, media []Media) {
 // render writes the document down, once, when the table is complete.
 func (a *API) render() error {
 	oapi := a.huma.OpenAPI()
-	// huma derives a schema from the error type that travels through it; the families' own are in the responses.
+	// huma derives a schema from the error type that travels through it, and a default answer where a route documents no
+	// error; the families' own are in the responses.
 	delete(oapi.Components.Schemas.Map(), "Document")
+	for _, item := range oapi.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				delete(op.Responses, "default")
+			}
+		}
+	}
 	for _, s := range oapi.Components.Schemas.Map() {
 		notNull(s, map[*huma.Schema]bool{})
 	}

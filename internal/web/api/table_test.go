@@ -100,6 +100,49 @@ func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
 	}
 }
 
+func TestEveryReferenceOfTheDocumentLeadsSomewhere(t *testing.T) {
+	t.Parallel()
+	b, err := api.Document(table())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(b, &doc); err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if ref, ok := v["$ref"].(string); ok {
+				used[ref] = true
+			}
+			for _, x := range v {
+				walk(x)
+			}
+		case []any:
+			for _, x := range v {
+				walk(x)
+			}
+		}
+	}
+	walk(doc)
+	for ref := range used {
+		var at any = doc
+		for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+			m, _ := at.(map[string]any)
+			at = m[name]
+		}
+		if at == nil {
+			t.Errorf("%s leads nowhere", ref)
+		}
+	}
+	if len(used) < 50 {
+		t.Errorf("only %d references", len(used))
+	}
+}
+
 func TestExemptRoutesAreExactlyTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
 	a, err := api.New(api.Deps{}, table())

@@ -268,4 +268,22 @@ func (t *trail) RecordEntry(_ context.Context, e audit.Entry) error {
 	return nil
 }
 
+func (t *trail) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.entries)
+}
+
+func (t *trail) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = err
+}
+
+func (b *bundle) advance(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -274,6 +275,52 @@ func TestRefusedCallsBecomeOneEntryOfTheOperatorPerMinuteAndAddress(t *testing.T
 		want := map[string]int64{"auth.refused 192.0.2.7": 3, "auth.refused 198.51.100.1": 1, "rate.refused 192.0.2.7": 2}
 		if diff := cmp.Diff(want, got); served != 3 || diff != "" {
 			t.Errorf("%d served; %s", served, diff)
+		}
+	})
+}
+
+func TestAMinuteThatIsOverIsWrittenWithoutWaitingForTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, mw.Config{})
+		b.call("GET", "/things/1", "")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.chain.Run(ctx) }()
+		time.Sleep(2 * time.Second) // synctest's time: two ticks
+		synctest.Wait()
+		if n := b.trail.len(); n != 0 {
+			t.Errorf("%d entries before the minute is over", n)
+		}
+		b.advance(time.Minute)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := b.trail.len(); n != 1 {
+			t.Errorf("%d entries after the minute", n)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestRefusalsThatCannotBeWrittenAreKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, mw.Config{})
+		b.call("GET", "/things/1", "")
+		b.trail.fail(errors.New("disk full"))
+		b.advance(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.chain.Run(ctx) }()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		b.trail.fail(nil)
+		time.Sleep(2 * time.Second)
+		cancel()
+		<-done
+		if b.trail.len() != 1 || b.trail.entries[0].Count != 1 {
+			t.Errorf("%+v", b.trail.entries)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func New(d Deps) (*Chain, error) {
 }
 
 // Run writes the summarised entries of refused calls, each minute and once more when ctx ends. It returns nil after
-// that.
+// that. End it when the last request has been served: later refusals would be counted and never written.
 func (c *Chain) Run(ctx context.Context) error { return c.refusals.run(ctx) }
 
 // ServeHTTP takes a request through the chain.
@@ -126,6 +126,9 @@ func (c *Chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.end(q) //nolint:contextcheck // the request carries its context, which gains values on the way
 	route, routeErr := c.find(q)
 	q.Route = route
+	if route != nil {
+		r.Pattern = route.Method + " " + route.Path // for whoever wraps the chain: the mux sets it on a copy
+	}
 	c.securityHeaders(q)
 	q.expect(routeErr)  //nolint:contextcheck // see above
 	if c.preflight(q) { //nolint:contextcheck // see above

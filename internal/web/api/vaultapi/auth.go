@@ -15,6 +15,9 @@ import (
 
 const tagAuth = "Signing in"
 
+// maxCredentials bounds a body that strangers may send.
+const maxCredentials = 8 << 10
+
 func (h *handlers) authRoutes() []api.Entry {
 	return []api.Entry{
 		api.Op(api.Route[loginIn, Login]{
@@ -22,7 +25,7 @@ func (h *handlers) authRoutes() []api.Entry {
 			Audit: event.AuthLoginSuccess, Tags: []string{tagAuth}, Summary: "Sign in",
 			Description: "Gives an access token for 8 hours, also as cookie for browsers. 5 failures in 15 minutes lock the account " +
 				"(`ACCOUNT_LOCKED`). With `must_change_password: true` nothing but POST /auth/password is open.",
-			Errors: []int{http.StatusUnauthorized, http.StatusForbidden}, Handle: h.login,
+			Errors: []int{http.StatusUnauthorized, http.StatusForbidden}, MaxBody: maxCredentials, Handle: h.login,
 		}),
 		api.Op(api.Route[struct{}, SignedOut]{
 			ID: "logout", Method: http.MethodPost, Path: "/auth/logout", Family: problem.Vault, Scope: access.Self,
