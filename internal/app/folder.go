@@ -21,6 +21,7 @@ import (
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/scan/engine/catalog"
+	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -94,7 +95,34 @@ func (g *ground) unlock(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return g.signOwnLog(ctx)
+}
+
+// signOwnLog sees to it that the operator's own log can be signed too: it gets its keys at the first start.
+func (g *ground) signOwnLog(ctx context.Context) error {
+	_, err := g.signing.signers(ctx, uid.System)
+	if err == nil || fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	sealed, err := g.newKeys(ctx, uid.System)
+	if err != nil {
+		return err
+	}
+	err = g.store.Admin().CreateSystem(ctx, g.now().UTC().Truncate(time.Microsecond), sealed)
+	if err != nil && fault.KindOf(err) != fault.Conflict { // another node was faster
+		return err
+	}
+	_, err = g.signing.signers(ctx, uid.System)
+	return err
+}
+
+// newKeys makes an organization's signing keys, sealed.
+func (g *ground) newKeys(_ context.Context, org uid.Org) ([]byte, error) {
+	pair, err := keys.NewPair(g.sealer, org, audit.PurposeLog, g.now())
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal([]keys.Pair{pair})
 }
 
 func (g *ground) services() {
@@ -108,13 +136,7 @@ func (g *ground) services() {
 	})
 	g.orgs = tenant.NewOperator(tenant.OperatorDeps{
 		Admin: g.store.Admin(), Store: g.store.Tenants(), Now: g.now, IDs: g.ids,
-		NewKeys: func(_ context.Context, org uid.Org) ([]byte, error) {
-			pair, err := keys.NewPair(g.sealer, org, audit.PurposeLog, g.now())
-			if err != nil {
-				return nil, err
-			}
-			return json.Marshal([]keys.Pair{pair})
-		},
+		NewKeys: g.newKeys,
 		Changed: func(uid.Org) { g.access.Forget() },
 	})
 	g.assets = asset.New(asset.Deps{Store: g.store.Assets(), Now: g.now, IDs: g.ids})

@@ -8,6 +8,7 @@ import (
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/page"
 )
 
 // InitOrder names what `assay init` makes.
@@ -40,11 +41,10 @@ func initialize(ctx context.Context, g *ground, in InitOrder) (Initial, error) {
 	if err != nil {
 		return Initial{}, err
 	}
-	if len(all) > 0 {
-		return Initial{}, fault.New(fault.Conflict, fault.CodeConflict,
-			"this data folder is set up already; `assay org create` makes more organizations, `assay key create` more keys")
+	if err := access.CheckUsername(in.Admin); err != nil {
+		return Initial{}, err // before anything is made
 	}
-	made, err := g.orgs.Create(ctx, tenant.NewOrganization{Name: in.Organization, Plan: tenant.Enterprise})
+	made, err := g.firstOrganization(ctx, all, in.Organization)
 	if err != nil {
 		return Initial{}, err
 	}
@@ -71,6 +71,22 @@ func initialize(ctx context.Context, g *ground, in InitOrder) (Initial, error) {
 		OrganizationID: string(made.ID), APIKey: key.Secret.Reveal(),
 		Admin: InitialAdmin{Username: admin.User.Username, Password: admin.Password.Reveal()},
 	}, nil
+}
+
+// firstOrganization makes it, or goes on with the one of a set-up that was cut off: it has the same name and no key yet,
+// which is made last.
+func (g *ground) firstOrganization(ctx context.Context, all []tenant.Organization, name string) (tenant.Organization, error) {
+	if len(all) == 0 {
+		return g.orgs.Create(ctx, tenant.NewOrganization{Name: name, Plan: tenant.Enterprise})
+	}
+	if len(all) == 1 && all[0].Name == name {
+		keys, err := g.access.Keys(ctx, access.Operator(all[0].ID), page.Request{Limit: 1})
+		if err != nil || len(keys.Items) == 0 {
+			return all[0], err
+		}
+	}
+	return tenant.Organization{}, fault.New(fault.Conflict, fault.CodeConflict,
+		"this data folder is set up already; `assay org create` makes more organizations, `assay key create` more keys")
 }
 
 // firstScope lets the first organization scan what is its own as a rule: this machine and private networks.

@@ -105,6 +105,9 @@ func ask[O any](ctx context.Context, o Operator, name string, order any) (O, err
 	return answer, nil
 }
 
+// systemOrg is what an operator may call the server's own log (decisions G14).
+const systemOrg = "system"
+
 // orgOrder names an organization; an empty id means the only one.
 type orgOrder struct {
 	Org string `json:"org"`
@@ -112,7 +115,7 @@ type orgOrder struct {
 
 // resolve finds the organization that an order names.
 func (g *ground) resolve(ctx context.Context, id string) (uid.Org, error) {
-	if id == string(uid.System) {
+	if id == systemOrg || id == string(uid.System) {
 		return uid.System, nil
 	}
 	if id != "" {

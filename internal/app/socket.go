@@ -31,8 +31,14 @@ type socketError struct {
 	Kind   fault.Kind    `json:"kind"`
 	Code   fault.Code    `json:"code"`
 	Text   string        `json:"text"`
-	Fields []fault.Field `json:"fields,omitempty"`
+	Fields []socketField `json:"fields,omitempty"`
 	Cause  string        `json:"cause,omitempty"`
+}
+
+// socketField is one wrong place of an order.
+type socketField struct {
+	Location string `json:"location"`
+	Message  string `json:"message"`
 }
 
 // listenSocket opens DIR/admin.sock with mode 0600. A socket that a dead process left is removed: the caller holds the
@@ -113,7 +119,10 @@ func (s *started) Write(p []byte) (int, error) {
 
 func toSocket(err error) socketError {
 	f := fault.Of(err)
-	e := socketError{Kind: f.Kind, Code: f.Code, Text: f.Text, Fields: f.Fields}
+	e := socketError{Kind: f.Kind, Code: f.Code, Text: f.Text}
+	for _, field := range f.Fields {
+		e.Fields = append(e.Fields, socketField(field))
+	}
 	if cause := f.Unwrap(); cause != nil {
 		e.Cause = cause.Error()
 	}

@@ -3,7 +3,7 @@ package app
 import "runtime"
 
 // version is set by the linker (Makefile).
-var version = "dev" //nolint:gochecknoglobals // the linker can only write a package variable; nothing else does
+var version = "dev"
 
 // Build says what this binary is.
 type Build struct {

@@ -46,8 +46,8 @@ func OS() IO {
 }
 
 // getenv looks a variable up, "" where it isn't set.
-func (io IO) getenv(name string) string {
-	for _, kv := range io.Environ {
+func (stdio IO) getenv(name string) string {
+	for _, kv := range stdio.Environ {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {
 			return v
 		}
@@ -76,7 +76,7 @@ func Main(args []string, stdio IO) int {
 }
 
 // report says what went wrong, and turns it into the exit code.
-func (io IO) report(cmd *cobra.Command, err error) int {
+func (stdio IO) report(cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitGood
 	}
@@ -85,18 +85,18 @@ func (io IO) report(cmd *cobra.Command, err error) int {
 	}
 	var f *fault.Error
 	if !errors.As(err, &f) {
-		fmt.Fprintf(io.Err, "assay: %v\n", err)
+		fmt.Fprintf(stdio.Err, "assay: %v\n", err)
 		if _, ok := errors.AsType[usage](err); ok {
-			fmt.Fprintf(io.Err, "see '%s --help'\n", cmd.CommandPath())
+			fmt.Fprintf(stdio.Err, "see '%s --help'\n", cmd.CommandPath())
 		}
 		return exitError
 	}
-	fmt.Fprintf(io.Err, "assay: %s (%s)\n", f.Text, f.Code)
+	fmt.Fprintf(stdio.Err, "assay: %s (%s)\n", f.Text, f.Code)
 	for _, field := range f.Fields {
-		fmt.Fprintf(io.Err, "  %s: %s\n", field.Location, field.Message)
+		fmt.Fprintf(stdio.Err, "  %s: %s\n", field.Location, field.Message)
 	}
 	if f.Kind == fault.Internal && f.Unwrap() != nil {
-		fmt.Fprintf(io.Err, "  cause: %v\n", f.Unwrap()) // this command line is the operator's, who must see it
+		fmt.Fprintf(stdio.Err, "  cause: %v\n", f.Unwrap()) // this command line is the operator's, who must see it
 	}
 	if f.Code == fault.CodeUntrustedKey {
 		return exitUntrusted
@@ -121,13 +121,6 @@ func tree(stdio IO) *cobra.Command {
 		Long: "Assay is a self-hosted security assurance platform: scans behind one API, and a provable log of every call.\n\n" +
 			"New here? `assay demo` starts a server, scans a weak target of its own and shows what was found.",
 		SilenceUsage: true, SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage{fmt.Errorf("there is no command %q", args[0])}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
@@ -153,7 +146,35 @@ func tree(stdio IO) *cobra.Command {
 		}
 	}
 	root.AddCommand(version(stdio))
+	strict(root)
 	return root
+}
+
+// strict makes wrong arguments of every command a mistake in usage, and a mistyped sub-command one too; a command that
+// only has sub-commands shows its help.
+func strict(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
+	check := c.Args
+	if check == nil && c.HasSubCommands() {
+		check = func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("there is no command %q", args[0])
+			}
+			return nil
+		}
+		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
+		if err := check(cmd, args); err != nil {
+			return usage{err}
+		}
+		return nil
+	}
 }
 
 func version(stdio IO) *cobra.Command {
@@ -174,7 +195,7 @@ func version(stdio IO) *cobra.Command {
 }
 
 // settings loads the configuration for a command that works on a data folder; flags that were given win.
-func (io IO) settings(cmd *cobra.Command) (config.Config, error) {
+func (stdio IO) settings(cmd *cobra.Command) (config.Config, error) {
 	flags := map[string]any{}
 	for name, key := range map[string]string{"data": "data", "listen": "listen"} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
@@ -183,9 +204,9 @@ func (io IO) settings(cmd *cobra.Command) (config.Config, error) {
 	}
 	file, _ := cmd.Flags().GetString("config")
 	if file == "" {
-		file = io.getenv("ASSAY_CONFIG")
+		file = stdio.getenv("ASSAY_CONFIG")
 	}
-	cfg, err := config.Load(config.Sources{File: file, Environ: io.Environ, Flags: flags})
+	cfg, err := config.Load(config.Sources{File: file, Environ: stdio.Environ, Flags: flags})
 	if err != nil {
 		return config.Config{}, usage{err}
 	}

@@ -20,7 +20,7 @@ func (stdio IO) toFile(name string, write func(w fileWriter) error) error {
 	if name == "-" {
 		return write(stdio.Out)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".assay-*") //nolint:usetesting // it must lie beside its final name to be renamed
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".assay-*") // beside its final name, to be renamed
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}

@@ -110,7 +110,7 @@ func keys(stdio IO) *cobra.Command {
 }
 
 func orgFlag(c *cobra.Command, org *string) {
-	c.Flags().StringVar(org, "org", "", "organization id (may be left out where there is only one)")
+	c.Flags().StringVar(org, "org", "", "organization id (may be left out where there is only one); system is the server's own")
 }
 
 func outFlag(c *cobra.Command, out *string) {
@@ -118,4 +118,4 @@ func outFlag(c *cobra.Command, out *string) {
 }
 
 // said confirms on standard error, so that standard output stays for results.
-func (io IO) said(format string, args ...any) { fmt.Fprintf(io.Err, format+"\n", args...) }
+func (stdio IO) said(format string, args ...any) { fmt.Fprintf(stdio.Err, format+"\n", args...) }

@@ -12,17 +12,17 @@ import (
 )
 
 // json prints one value, indented, as the only thing on standard output.
-func (io IO) json(v any) error {
-	enc := json.NewEncoder(io.Out)
+func (stdio IO) json(v any) error {
+	enc := json.NewEncoder(stdio.Out)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
 // table prints rows under a header. Cells come from servers and targets: control characters never reach a terminal.
-func (io IO) table(header []string, rows [][]string) {
+func (stdio IO) table(header []string, rows [][]string) {
 	if len(rows) == 0 {
-		fmt.Fprintln(io.Out, "none")
+		fmt.Fprintln(stdio.Out, "none")
 		return
 	}
 	for _, row := range rows {
@@ -35,12 +35,12 @@ func (io IO) table(header []string, rows [][]string) {
 		StyleFunc(func(row, _ int) lipgloss.Style {
 			s := lipgloss.NewStyle().PaddingRight(1)
 			if row == table.HeaderRow {
-				return s.Bold(io.Terminal)
+				return s.Bold(stdio.Terminal)
 			}
 			return s
 		})
 	for line := range strings.SplitSeq(t.Render(), "\n") {
-		fmt.Fprintln(io.Out, strings.TrimRight(line, " "))
+		fmt.Fprintln(stdio.Out, strings.TrimRight(line, " "))
 	}
 }
 

@@ -20,14 +20,14 @@ func serverFlags(c *cobra.Command, server *string) {
 }
 
 // client returns a client that signs with ASSAY_API_KEY.
-func (io IO) client(server string) (*client.Client, error) {
+func (stdio IO) client(server string) (*client.Client, error) {
 	if server == "" {
-		server = io.getenv("ASSAY_SERVER")
+		server = stdio.getenv("ASSAY_SERVER")
 	}
 	if server == "" {
 		server = "http://127.0.0.1:8080"
 	}
-	key := io.getenv("ASSAY_API_KEY")
+	key := stdio.getenv("ASSAY_API_KEY")
 	if key == "" {
 		return nil, usage{errors.New("set ASSAY_API_KEY to an API key; `assay key create` makes one")}
 	}

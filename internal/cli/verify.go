@@ -57,40 +57,40 @@ func verifyLog(stdio IO, v verification) error {
 	return stdio.verdict(v, report, err)
 }
 
-func (io IO) verdict(v verification, report audit.Report, err error) error {
+func (stdio IO) verdict(v verification, report audit.Report, err error) error {
 	f := fault.Of(err)
 	if v.json {
 		out := verdict{Valid: err == nil, Report: report}
 		if f != nil {
 			out.Code, out.Text = f.Code, f.Text
 		}
-		if jerr := io.json(out); jerr != nil {
+		if jerr := stdio.json(out); jerr != nil {
 			return jerr
 		}
 	}
 	switch {
 	case err == nil:
 		if !v.json {
-			fmt.Fprintf(io.Out, "good: %d entries of organization %s, up to %s, under a checkpoint with both signatures\n",
+			fmt.Fprintf(stdio.Out, "good: %d entries of organization %s, up to %s, under a checkpoint with both signatures\n",
 				report.Entries, report.Org, report.Newest.UTC().Format(time.RFC3339))
 		}
 		return nil
 	case f.Code == fault.CodeUntrustedKey:
-		io.said("untrusted: %s", printable(f.Text))
+		stdio.said("untrusted: %s", printable(f.Text))
 		return exit{exitUntrusted}
 	case f.Kind != fault.Invalid:
 		return err
 	}
-	io.said("bad: %s", printable(f.Text))
+	stdio.said("bad: %s", printable(f.Text))
 	for _, p := range report.Problems {
 		certainty := "diagnosed"
 		if p.Proven {
 			certainty = "proven"
 		}
-		io.said("  %s (%s): %s", p.Class, certainty, printable(p.Text))
+		stdio.said("  %s (%s): %s", p.Class, certainty, printable(p.Text))
 	}
 	if report.More > 0 {
-		io.said("  and %d more", report.More)
+		stdio.said("  and %d more", report.More)
 	}
 	return exit{exitBad}
 }

@@ -20,10 +20,10 @@ type bar struct {
 	phase string
 }
 
-func newBar(io IO, title string, quiet bool) *bar {
-	b := &bar{io: io, quiet: quiet, title: title}
-	if io.Terminal && !quiet {
-		b.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(io.Err), progressbar.OptionSetDescription(title),
+func newBar(stdio IO, title string, quiet bool) *bar {
+	b := &bar{io: stdio, quiet: quiet, title: title}
+	if stdio.Terminal && !quiet {
+		b.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(stdio.Err), progressbar.OptionSetDescription(title),
 			progressbar.OptionSetWidth(30), progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(false),
 			progressbar.OptionClearOnFinish())
 	}
@@ -105,12 +105,12 @@ func allFindings(ctx context.Context, api *client.Client, id string) (client.Res
 	}
 }
 
-func (io IO) findingTable(list []client.Finding) {
+func (stdio IO) findingTable(list []client.Finding) {
 	rows := make([][]string, 0, len(list))
 	for _, f := range list {
 		rows = append(rows, []string{f.Severity, place(f.Location), shorten(f.Title, 70), f.Rule})
 	}
-	io.table([]string{"SEVERITY", "WHERE", "WHAT", "RULE"}, rows)
+	stdio.table([]string{"SEVERITY", "WHERE", "WHAT", "RULE"}, rows)
 }
 
 // place is where a finding is, in the shortest form that says it.

@@ -16,8 +16,8 @@ import (
 
 // Event is one server-sent event of a scan.
 type Event struct {
-	ID       string
-	Type     string
+	ID       string `json:"-"`
+	Type     string `json:"-"`
 	Progress int    `json:"progress"`
 	Phase    string `json:"phase"`
 	Status   string `json:"status"`

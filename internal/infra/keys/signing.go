@@ -15,13 +15,13 @@ import (
 // Pair is one pair of an organization's signing keys as the store keeps it: the private halves sealed, the public ones
 // plain. Pairs of a purpose follow one another; the one without To signs.
 type Pair struct {
-	ID      string // the Ed25519 key's id; with the purpose part of the record id under which Sealed opens
-	Org     uid.Org
-	Purpose audit.Purpose
-	From    time.Time
-	To      time.Time // zero while the pair signs
-	Public  []audit.Key
-	Sealed  []byte
+	ID      string        `json:"id"` // the Ed25519 key's id; with the purpose part of the record id under which Sealed opens
+	Org     uid.Org       `json:"organizationId"`
+	Purpose audit.Purpose `json:"purpose"`
+	From    time.Time     `json:"from"`
+	To      time.Time     `json:"to,omitzero"` // zero while the pair signs
+	Public  []audit.Key   `json:"public"`
+	Sealed  []byte        `json:"sealed"`
 }
 
 // Sealed content: version, Ed25519 seed (RFC 8032), ML-DSA-65 seed (FIPS 204, ξ).
