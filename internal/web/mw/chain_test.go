@@ -299,7 +299,9 @@ func TestAMinuteThatIsOverIsWrittenWithoutWaitingForTheEnd(t *testing.T) {
 			t.Errorf("%d entries after the minute", n)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -318,7 +320,9 @@ func TestRefusalsThatCannotBeWrittenAreKept(t *testing.T) {
 		b.trail.fail(nil)
 		time.Sleep(2 * time.Second)
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if b.trail.len() != 1 || b.trail.entries[0].Count != 1 {
 			t.Errorf("%+v", b.trail.entries)
 		}

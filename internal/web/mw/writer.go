@@ -80,7 +80,7 @@ func (w *writer) refuse(err error) {
 	w.status, w.dropped = doc.GetStatus(), true
 	w.ResponseWriter.WriteHeader(w.status)
 	if b, err := doc.MarshalJSON(); err == nil {
-		n, _ := w.ResponseWriter.Write(b) //nolint:gosec // our own document, as JSON under nosniff
+		n, _ := w.ResponseWriter.Write(b)
 		w.bytes += int64(n)
 	}
 }
