@@ -174,6 +174,10 @@ func exportLog(ctx context.Context, g *ground, order json.RawMessage, out io.Wri
 	if err := g.store.Record(ctx, org, audit.Event{Type: event.LogExported}); err != nil {
 		return err
 	}
+	// On PostgreSQL entries get their place in the log a moment after their commit; the export must hold its own.
+	if err := g.store.Sequence(ctx); err != nil {
+		return err
+	}
 	return g.signing.Export(ctx, org, out)
 }
 

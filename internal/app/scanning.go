@@ -75,7 +75,7 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 	if err := a.openQueue(ctx, p, jobs); err != nil {
 		return nil, err
 	}
-	a.store.SetJobs(store.Jobs{Enqueue: p.queue.Enqueue, Committed: p.queue.Committed})
+	a.store.SetJobs(store.Jobs{Enqueue: p.queue.Enqueue, Complete: p.queue.Complete, Committed: p.queue.Committed})
 	p.workers = append(p.workers, part{"queue", p.queue.Run})
 	if a.cfg.Has("scheduler") {
 		p.workers = append(p.workers, part{"dispatcher", dispatcher.Run})
@@ -89,7 +89,7 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 
 func (a *App) openQueue(ctx context.Context, p *parts, jobs *worker.Worker) (err error) {
 	cfg := queue.Config{
-		Workers: a.cfg.Workers, Drain: a.cfg.ShutdownTimeout, Logger: a.log, SkipWork: !a.cfg.Has("worker"),
+		Workers: a.cfg.Workers, Drain: a.cfg.ShutdownTimeout, Logger: a.log, Now: a.now, SkipWork: !a.cfg.Has("worker"),
 		Work: func(ctx context.Context, j job.Scan) job.Decision {
 			d := jobs.RunScan(ctx, j)
 			p.metrics.ObserveJob(string(job.RunScan), d.String())

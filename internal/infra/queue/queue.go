@@ -1,7 +1,8 @@
 // Package queue is ordered background work: jobs that a unit of the store enqueues in its own transaction and that a
 // worker of this or another process runs after commit. It is River behind a narrow door; River is known nowhere else.
 //
-// A job row holds ids only and may run twice: what it starts is guarded by the scan row's lease and fence. The package
+// A job row holds ids only and may run twice: what it starts is guarded by the scan row's lease and fence. The unit of a
+// job's last effect also completes it (Complete), so that after a crash it isn't run again for nothing. The package
 // must never open a database connection beside the writer's on SQLite, since a second one starves. Start with Queue;
 // wake.go says how a commit reaches a sleeping worker.
 package queue
@@ -17,10 +18,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 
 	"assay.dev/assay/internal/word/job"
 )
@@ -37,6 +40,7 @@ type Config struct {
 	Workers  int
 	Drain    time.Duration // how long Run waits for running jobs when it is asked to stop
 	Logger   *slog.Logger
+	Now      func() time.Time
 	Work     func(ctx context.Context, j job.Scan) job.Decision
 	SkipWork bool // insert only: this process has no worker role
 }
@@ -45,6 +49,7 @@ type Config struct {
 type Queue struct {
 	cfg    Config
 	insert func(ctx context.Context, tx *sql.Tx, j job.Scan) error
+	units  riverdriver.Driver[*sql.Tx] // reaches River's tables from within a unit
 	client client
 	wake   func()
 	close  func()
@@ -72,13 +77,14 @@ func OpenSQLite(ctx context.Context, write *sql.DB, cfg Config) (*Queue, error) 
 	if err != nil {
 		return nil, fmt.Errorf("setting up the queue: %w", err)
 	}
-	return &Queue{cfg: cfg, insert: inserter(c), client: c, wake: func() { bus.publish(topicInsert, `{"queue":"`+name+`"}`) }, close: func() {}}, nil
+	return &Queue{cfg: cfg, insert: inserter(c), units: driver, client: c, wake: func() { bus.publish(topicInsert, `{"queue":"`+name+`"}`) }, close: func() {}}, nil
 }
 
 // OpenPostgres brings River's tables up to date and returns a queue that inserts through db's transactions and works
 // on a pool of its own, so that LISTEN wakes it. The caller must let Run end before it closes db.
 func OpenPostgres(ctx context.Context, db *sql.DB, dsn string, cfg Config) (*Queue, error) {
-	inserting, err := river.NewClient(riverdatabasesql.New(db), &river.Config{Logger: quiet(cfg.Logger)})
+	units := riverdatabasesql.New(db)
+	inserting, err := river.NewClient(units, &river.Config{Logger: quiet(cfg.Logger)})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the queue: %w", err)
 	}
@@ -107,7 +113,7 @@ func OpenPostgres(ctx context.Context, db *sql.DB, dsn string, cfg Config) (*Que
 		pool.Close()
 		return nil, fmt.Errorf("setting up the queue: %w", err)
 	}
-	return &Queue{cfg: cfg, insert: inserter(inserting), client: c, wake: func() {}, close: pool.Close}, nil
+	return &Queue{cfg: cfg, insert: inserter(inserting), units: units, client: c, wake: func() {}, close: pool.Close}, nil
 }
 
 func inserter(c *river.Client[*sql.Tx]) func(ctx context.Context, tx *sql.Tx, j job.Scan) error {
@@ -151,6 +157,25 @@ func (q *Queue) Enqueue(ctx context.Context, tx *sql.Tx, j job.Scan) error {
 
 // Committed wakes a sleeping worker after a commit that enqueued. It never blocks.
 func (q *Queue) Committed() { q.wake() }
+
+// Complete finishes the job that ctx is the working context of, with the unit of its last effect. Outside of a job it
+// does nothing.
+func (q *Queue) Complete(ctx context.Context, tx *sql.Tx) error {
+	id, ok := ctx.Value(workingOn{}).(int64)
+	if !ok {
+		return nil
+	}
+	done := riverdriver.JobSetStateCompleted(id, q.cfg.Now().UTC(), nil)
+	_, err := q.units.UnwrapExecutor(tx).JobSetStateIfRunningMany(ctx, &riverdriver.JobSetStateIfRunningManyParams{
+		ID: []int64{done.ID}, Attempt: []*int{done.Attempt}, ErrData: [][]byte{done.ErrData}, FinalizedAt: []*time.Time{done.FinalizedAt},
+		MetadataDoMerge: []bool{false}, MetadataUpdates: [][]byte{nil}, ScheduledAt: []*time.Time{done.ScheduledAt},
+		State: []rivertype.JobState{done.State},
+	})
+	if err != nil {
+		return fmt.Errorf("completing a job: %w", err)
+	}
+	return nil
+}
 
 // Run works jobs until ctx ends, then waits Drain for those running, then cancels them and waits for their end.
 func (q *Queue) Run(ctx context.Context) error {

@@ -86,7 +86,7 @@ func onPostgres(t *testing.T, cfg queue.Config) (*queue.Queue, *sql.DB) {
 }
 
 func config(work func(context.Context, job.Scan) job.Decision) queue.Config {
-	return queue.Config{Workers: 4, Drain: 5 * time.Second, Logger: slog.New(slog.DiscardHandler), Work: work}
+	return queue.Config{Workers: 4, Drain: 5 * time.Second, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Work: work}
 }
 
 // enqueue runs one transaction that enqueues and commits, or rolls back.
@@ -197,5 +197,43 @@ func TestStoppingWaitsForRunningJobsThenCancelsThem(t *testing.T) {
 		enqueue(t, q, db, job.Scan{Org: org, Scan: "long", Fence: 1}, true)
 		<-started
 		stop()
+	})
+}
+
+func TestAJobIsCompletedByTheUnitOfItsLastEffect(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open open) {
+		type given struct {
+			q  *queue.Queue
+			db *sql.DB
+		}
+		hand := make(chan given, 1)
+		state := make(chan string, 1)
+		q, db := open(t, config(func(ctx context.Context, _ job.Scan) job.Decision {
+			g := <-hand
+			tx, err := g.db.BeginTx(context.WithoutCancel(ctx), nil)
+			if err != nil {
+				t.Error(err)
+				return job.Done
+			}
+			if err := g.q.Complete(ctx, tx); err != nil {
+				t.Error(err)
+			}
+			var s string
+			if err := tx.QueryRowContext(context.WithoutCancel(ctx), `SELECT state FROM river_job`).Scan(&s); err != nil {
+				t.Error(err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Error(err)
+			}
+			state <- s
+			return job.Done
+		}))
+		defer run(t, q)()
+		hand <- given{q, db}
+		enqueue(t, q, db, job.Scan{Org: org, Scan: "last", Fence: 1}, true)
+		if s := <-state; s != "completed" {
+			t.Errorf("the job is %s within its last unit", s)
+		}
 	})
 }

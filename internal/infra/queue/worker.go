@@ -19,6 +19,9 @@ func (scanArgs) Kind() string { return string(job.RunScan) }
 // InsertOpts implements river.JobArgsWithInsertOpts.
 func (scanArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: name} }
 
+// workingOn is the key under which a working context carries its job's id.
+type workingOn struct{}
+
 type worker struct {
 	river.WorkerDefaults[scanArgs]
 
@@ -27,7 +30,7 @@ type worker struct {
 
 // Work implements river.Worker.
 func (w *worker) Work(ctx context.Context, j *river.Job[scanArgs]) error {
-	switch w.work(ctx, job.Scan(j.Args)) {
+	switch w.work(context.WithValue(ctx, workingOn{}, j.ID), job.Scan(j.Args)) {
 	case job.Done:
 		return nil
 	case job.Retry:
