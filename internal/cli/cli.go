@@ -85,18 +85,18 @@ func (stdio IO) report(cmd *cobra.Command, err error) int {
 	}
 	var f *fault.Error
 	if !errors.As(err, &f) {
-		fmt.Fprintf(stdio.Err, "assay: %v\n", err)
+		fmt.Fprintf(stdio.Err, "assay: %s\n", printableLines(err.Error()))
 		if _, ok := errors.AsType[usage](err); ok {
 			fmt.Fprintf(stdio.Err, "see '%s --help'\n", cmd.CommandPath())
 		}
 		return exitError
 	}
-	fmt.Fprintf(stdio.Err, "assay: %s (%s)\n", f.Text, f.Code)
+	fmt.Fprintf(stdio.Err, "assay: %s (%s)\n", printableLines(f.Text), printable(string(f.Code)))
 	for _, field := range f.Fields {
-		fmt.Fprintf(stdio.Err, "  %s: %s\n", field.Location, field.Message)
+		fmt.Fprintf(stdio.Err, "  %s: %s\n", printable(field.Location), printable(field.Message))
 	}
 	if f.Kind == fault.Internal && f.Unwrap() != nil {
-		fmt.Fprintf(stdio.Err, "  cause: %v\n", f.Unwrap()) // this command line is the operator's, who must see it
+		fmt.Fprintf(stdio.Err, "  cause: %s\n", printableLines(f.Unwrap().Error())) // this command line is the operator's, who must see it
 	}
 	if f.Code == fault.CodeUntrustedKey {
 		return exitUntrusted

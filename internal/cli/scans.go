@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,28 +54,6 @@ func scans(stdio IO) *cobra.Command {
 	return c
 }
 
-// options turns name=value pairs into typed JSON: what reads as a number, true or false is one, a comma makes a list
-// of it for engines that want lists, and everything else is text. The server checks types by the engine's schema.
-func options(pairs []string) (map[string]json.RawMessage, error) {
-	out := map[string]json.RawMessage{}
-	for _, p := range pairs {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			return nil, usage{fmt.Errorf("--option takes NAME=VALUE, not %q", p)}
-		}
-		raw := json.RawMessage(value)
-		if !json.Valid(raw) {
-			text, err := json.Marshal(value)
-			if err != nil {
-				return nil, err
-			}
-			raw = text
-		}
-		out[name] = raw
-	}
-	return out, nil
-}
-
 func (s *scansCommand) submit() *cobra.Command {
 	var o client.Order
 	var pairs []string
@@ -93,7 +69,7 @@ func (s *scansCommand) submit() *cobra.Command {
 				return err
 			}
 			o.Target = args[0]
-			if o.Options, err = options(pairs); err != nil {
+			if o.Options, err = options(cmd.Context(), api, o.ScanType, pairs); err != nil {
 				return err
 			}
 			scan, err := api.Submit(cmd.Context(), o, once)
@@ -113,7 +89,7 @@ func (s *scansCommand) submit() *cobra.Command {
 	f.StringVar(&o.Priority, "priority", "", "critical, high, normal or low")
 	f.StringSliceVar(&o.Tags, "tag", nil, "a tag; may be given several times")
 	f.IntVar(&o.Timeout, "timeout", 0, "longest duration in seconds, 10–86400")
-	f.StringArrayVar(&pairs, "option", nil, "an engine option as NAME=VALUE; JSON values are taken as such")
+	f.StringArrayVar(&pairs, "option", nil, "an engine option as NAME=VALUE; commas part the values of a list")
 	f.StringVar(&once, "idempotency-key", "", "makes a repeated call take effect once")
 	f.BoolVar(&wait, "watch", false, "follow it to its end and print the findings")
 	return c

@@ -121,6 +121,17 @@ type Engine struct {
 	Reason      string   `json:"reason,omitempty"`
 	Version     string   `json:"version,omitempty"`
 	TargetTypes []string `json:"targetTypes"`
+	Options     Options  `json:"options"`
+}
+
+// Options are an engine's options, as much of their JSON Schema as a caller needs to write values down.
+type Options struct {
+	Properties map[string]Option `json:"properties"`
+}
+
+// Option is one option.
+type Option struct {
+	Type string `json:"type"` // of JSON
 }
 
 // ListQuery filters a list of scans; empty fields don't filter.

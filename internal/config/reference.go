@@ -9,10 +9,10 @@ import (
 
 // Setting is one line of the reference.
 type Setting struct {
-	Key     string
-	Env     string
-	Default string
-	Help    string
+	Key     string `json:"key"`
+	Env     string `json:"env"`
+	Default string `json:"default"`
+	Help    string `json:"help"`
 }
 
 // Reference lists every setting in the order of Config.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/org/tenant"
@@ -31,7 +32,9 @@ func (a Admin) Organizations(ctx context.Context) ([]tenant.Organization, error)
 				return internal("an organization can't be read", err)
 			}
 			o.Suspended, o.CreatedAt = suspended != 0, timeOf(created)
-			out = append(out, o)
+			if o.ID != uid.System {
+				out = append(out, o)
+			}
 			return nil
 		})
 	})
@@ -46,6 +49,19 @@ func (a Admin) CreateOrganization(ctx context.Context, o tenant.Organization, s 
 	if !uid.Valid(string(o.ID)) || o.ID == uid.System {
 		return internal("an organization needs an id of its own", nil)
 	}
+	return a.create(ctx, o, s, sealedKeys, init)
+}
+
+// CreateSystem makes the operator's own organization, to which no user and no key belongs, so that its log is signed as
+// every other. Where it exists it is a Conflict fault.
+func (a Admin) CreateSystem(ctx context.Context, at time.Time, sealedKeys []byte) error {
+	o := tenant.Organization{ID: uid.System, Name: "System", Plan: tenant.Enterprise, CreatedAt: at}
+	return a.create(ctx, o, tenant.Defaults(), sealedKeys, nil)
+}
+
+func (a Admin) create(ctx context.Context, o tenant.Organization, s tenant.Settings, sealedKeys []byte,
+	init func(context.Context, tenant.Tx) error,
+) error {
 	ev := audit.Event{Type: event.OrgCreated, Resource: audit.Resource{Kind: "organization", ID: string(o.ID)}}
 	return a.s.change(ctx, o.ID, ev, func(ctx context.Context, t *Tx) error {
 		_, err := t.exec(ctx, "tenant.insert", o.Name, string(o.Plan), flag(o.Suspended), micros(o.CreatedAt))

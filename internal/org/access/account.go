@@ -36,6 +36,9 @@ func checkUsername(name string) error {
 	return nil
 }
 
+// CheckUsername says what is wrong with a user name that is to be given, as a fault of kind Invalid.
+func CheckUsername(name string) error { return checkUsername(FoldUsername(name)) }
+
 // FirstAdmin is a new administrator with the one-time password, which is shown once.
 type FirstAdmin struct {
 	User     User
