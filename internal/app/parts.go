@@ -64,6 +64,15 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 	}
 	charges := usage.New(usage.Deps{Counter: counter, Now: a.now})
 	p.background = append(p.background, part{"last use", a.access.Run})
+	p.metrics.Gauge("assay_log_backlog", "Audit entries that wait for their place in the log.", func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		n, _, err := a.store.LogBacklog(ctx)
+		if err != nil {
+			return -1
+		}
+		return float64(n)
+	})
 	scans, err := a.scanning(ctx, &p, scanGround{runner: run, own: own, quota: charges})
 	if err != nil {
 		return p, err

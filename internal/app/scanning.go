@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/infra/blob"
@@ -66,7 +67,12 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 	available := scan.NewAvailability(scan.AvailabilityDeps{Engines: catalog.All(), Env: a.checkEnv(g.runner), Log: a.log})
 	executor := scan.NewExecutor(scan.ExecutorDeps{
 		Store: a.store.Scans(), Engines: catalog.All(), Gate: gate, Runner: g.runner, Blobs: blobs{p.blobs}, Sealer: a.sealer,
-		Hub: a.store.Hub(), Capabilities: runner.Capabilities(), Now: a.now, Log: a.log, Changed: dispatcher.Wake,
+		Hub: a.store.Hub(), Capabilities: runner.Capabilities(), Now: a.now, Log: a.log, Changed: dispatcher.Wake, Ended: func(e scan.Ended) {
+			p.metrics.ObserveScan(e.Engine, string(e.Status), string(e.Outcome), e.Took)
+			for t, n := range e.Findings {
+				p.metrics.ObserveFindings(e.Engine, strings.TrimPrefix(string(t), "finding."), n)
+			}
+		},
 		Dial: func(r scan.Reach) engine.Dialer {
 			return egress.NewScanDialer(egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded})
 		},

@@ -42,6 +42,17 @@ type ExecutorDeps struct {
 	Now          func() time.Time
 	Log          *slog.Logger
 	Changed      func() // as in Deps
+	// Ended is told of each run whose end was written, for metrics; nil = nobody listens. It must not block.
+	Ended func(Ended)
+}
+
+// Ended is how a run ended and what it made of findings, in numbers.
+type Ended struct {
+	Engine   string
+	Status   Status
+	Outcome  engine.Outcome
+	Took     time.Duration
+	Findings map[event.Type]int // by finding.* event
 }
 
 // Executor runs admitted scans, one at a time for each call of Run. It is safe for concurrent use.
@@ -271,7 +282,7 @@ func (r *run) writeEnd(ctx context.Context, e end) error {
 		typ, s.Progress = event.ScanCompleted, 100
 	}
 	ev := audit.Event{Type: event.ScanFinished, Resource: resource(s.ID), Reason: string(e.Status)}
-	return r.e.d.Store.Change(ctx, s.Org, ev, func(ctx context.Context, tx Tx) error {
+	err := r.e.d.Store.Change(ctx, s.Org, ev, func(ctx context.Context, tx Tx) error {
 		if err := tx.FinishScan(ctx, s.ID, s.Fence, e.Finish); err != nil {
 			return err
 		}
@@ -289,6 +300,14 @@ func (r *run) writeEnd(ctx context.Context, e end) error {
 		}
 		return tx.Emit(ctx, typ, string(s.ID), s.notice())
 	})
+	if err == nil && r.e.d.Ended != nil {
+		n := Ended{Engine: s.Engine, Status: e.Status, Outcome: e.Outcome, Took: e.At.Sub(s.StartedAt), Findings: map[event.Type]int{}}
+		for _, t := range e.turns() {
+			n.Findings[t.typ] = t.count
+		}
+		r.e.d.Ended(n)
+	}
+	return err
 }
 
 // giveBack puts the scan into the line again because the process stops.
