@@ -65,9 +65,9 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 	charges := usage.New(usage.Deps{Counter: counter, Now: a.now})
 	p.background = append(p.background, part{"last use", a.access.Run})
 	p.metrics.Gauge("assay_log_backlog", "Audit entries that wait for their place in the log.", func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		scrape, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		n, _, err := a.store.LogBacklog(ctx)
+		n, _, err := a.store.LogBacklog(scrape)
 		if err != nil {
 			return -1
 		}
