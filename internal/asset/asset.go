@@ -106,6 +106,9 @@ type Store interface {
 
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice.
 type Tx interface {
+	// AssetForUpdate reads an asset as it is inside this unit and holds it until the unit ends, so that a change never
+	// writes back what another change has replaced meanwhile; NotFound where there is none.
+	AssetForUpdate(ctx context.Context, id uid.Asset) (Asset, error)
 	// InsertAsset adds an asset; one of the same kind and name is a Conflict fault.
 	InsertAsset(ctx context.Context, a Asset) error
 	// UpdateAsset writes description, tags, attributes, status and UpdatedAt of an asset; NotFound where there is none.

@@ -104,18 +104,24 @@ func (s *Service) List(ctx context.Context, org uid.Org, q Query) (List, error) 
 	return s.d.Store.Assets(ctx, org, q)
 }
 
-// Update changes an asset and returns it as it is now.
+// Update changes an asset and returns it as it is now. Changes of different fields at the same time are all kept.
 func (s *Service) Update(ctx context.Context, org uid.Org, id uid.Asset, p Patch) (Asset, error) {
-	a, err := s.Get(ctx, org, id)
-	if err != nil {
-		return Asset{}, err
+	if !uid.Valid(string(id)) {
+		return Asset{}, fault.Missing("asset")
 	}
-	if err := a.apply(p); err != nil {
-		return Asset{}, err
-	}
-	a.UpdatedAt = s.now()
+	var a Asset
 	ev := audit.Event{Type: event.AssetUpdated, Resource: resource(id)}
-	err = s.d.Store.Change(ctx, org, ev, func(ctx context.Context, tx Tx) error { return tx.UpdateAsset(ctx, a) })
+	err := s.d.Store.Change(ctx, org, ev, func(ctx context.Context, tx Tx) error {
+		var err error
+		if a, err = tx.AssetForUpdate(ctx, id); err != nil {
+			return err
+		}
+		if err := a.apply(p); err != nil {
+			return err
+		}
+		a.UpdatedAt = s.now()
+		return tx.UpdateAsset(ctx, a)
+	})
 	if err != nil {
 		return Asset{}, err
 	}

@@ -81,6 +81,14 @@ type storeTx struct {
 	org uid.Org
 }
 
+func (t storeTx) AssetForUpdate(_ context.Context, id uid.Asset) (asset.Asset, error) {
+	a, ok := t.rows[t.org][id]
+	if !ok {
+		return asset.Asset{}, fault.Missing("asset")
+	}
+	return a, nil
+}
+
 func (t storeTx) InsertAsset(_ context.Context, a asset.Asset) error {
 	for _, b := range t.rows[t.org] {
 		if b.Kind == a.Kind && b.Name == a.Name {

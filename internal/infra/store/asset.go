@@ -227,7 +227,7 @@ func (t *Tx) insertWords(ctx context.Context, name, id string, list []string) er
 
 // UpdateAsset writes description, tags, attributes, status and UpdatedAt of an asset; NotFound where there is none.
 func (t *Tx) UpdateAsset(ctx context.Context, a asset.Asset) error {
-	before, err := t.holdAsset(ctx, a.ID)
+	before, err := t.AssetForUpdate(ctx, a.ID)
 	if err != nil {
 		return err
 	}
@@ -252,14 +252,11 @@ func (t *Tx) UpdateAsset(ctx context.Context, a asset.Asset) error {
 	return t.insertWords(ctx, "asset.word_insert", string(a.ID), added)
 }
 
-// holdAsset reads an asset and keeps others from changing it until the unit ends.
-func (t *Tx) holdAsset(ctx context.Context, id uid.Asset) (asset.Asset, error) {
-	n, err := t.exec(ctx, "asset.hold", string(id))
-	if err != nil {
+// AssetForUpdate reads an asset as it is inside this unit and holds it until the unit ends; NotFound where there is
+// none.
+func (t *Tx) AssetForUpdate(ctx context.Context, id uid.Asset) (asset.Asset, error) {
+	if err := t.one(ctx, missingAsset, "asset.hold", string(id)); err != nil {
 		return asset.Asset{}, err
-	}
-	if n == 0 {
-		return asset.Asset{}, missingAsset()
 	}
 	return assetByID(ctx, &t.handle, id)
 }
@@ -290,7 +287,7 @@ func difference(before, after []string) (gone, added []string) {
 
 // DeleteAsset removes an asset; NotFound where there is none.
 func (t *Tx) DeleteAsset(ctx context.Context, id uid.Asset) error {
-	before, err := t.holdAsset(ctx, id)
+	before, err := t.AssetForUpdate(ctx, id)
 	if err != nil {
 		return err
 	}

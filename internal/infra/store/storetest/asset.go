@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/testkit"
+	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/page"
 	"assay.dev/assay/internal/word/uid"
 )
@@ -51,6 +53,10 @@ func assets(t *testing.T, h *house) {
 	must(t, remove())
 	wantMissing(t, remove())
 	wantMissing(t, update(changed))
+	wantMissing(t, h.assets(t, h.ours, func(ctx context.Context, tx asset.Tx) error {
+		_, err := tx.AssetForUpdate(ctx, a.ID)
+		return err
+	}))
 	_, err := st.Asset(ctx, h.ours, a.ID)
 	wantMissing(t, err)
 	for _, q := range []asset.Query{{Tag: "prod"}, {Q: "back"}, {Name: a.Name}} {
@@ -67,6 +73,33 @@ func assets(t *testing.T, h *house) {
 	same(t, "scope", scope, got(st.ScanScope(ctx, h.ours))(t))
 	same(t, "scope as scans see it", scope, got(h.s.Scans().ScanScope(ctx, h.ours))(t))
 	same(t, "their scope", asset.Scope{}, got(st.ScanScope(ctx, h.theirs))(t))
+}
+
+// assetsAtOnce changes different fields of one asset at the same time: no change may undo another.
+func assetsAtOnce(t *testing.T, h *house) {
+	svc := asset.New(asset.Deps{Store: h.s.Assets(), Now: h.clock.Now, IDs: h.ids})
+	a := h.newAsset(asset.KindHost, "192.0.2.7")
+	h.addAssets(t, h.ours, a)
+	for round := range 12 {
+		text, tags, raw := fmt.Sprintf("round %d", round), []string{fmt.Sprintf("r%d", round)}, attributes(fmt.Sprintf(`{"round":%d}`, round))
+		status := []string{asset.Removed, asset.Active}[round%2]
+		var wg sync.WaitGroup
+		for _, p := range []asset.Patch{{Description: &text}, {Tags: &tags}, {Attributes: &raw}, {Status: &status}} {
+			wg.Go(func() {
+				_, err := svc.Update(t.Context(), h.ours, a.ID, p)
+				for fault.KindOf(err) == fault.Unavailable && err != nil { // waited too long on a busy machine
+					_, err = svc.Update(t.Context(), h.ours, a.ID, p)
+				}
+				if err != nil {
+					t.Errorf("changing an asset: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		now := got(h.s.Assets().Asset(t.Context(), h.ours, a.ID))(t)
+		a.Description, a.Tags, a.Attributes, a.Status, a.UpdatedAt = text, tags, raw, status, now.UpdatedAt
+		same(t, "asset after four changes at once", a, now)
+	}
 }
 
 // assetLists compares every filter, alone and combined, with the same filter in Go.

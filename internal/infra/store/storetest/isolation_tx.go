@@ -88,6 +88,10 @@ func (h *house) writers(mine, o estate) []portTries {
 			"EndSessions":   inAccess(func(ctx context.Context, tx access.Tx) error { return tx.EndSessions(ctx, o.user.ID, "") }),
 		}},
 		{port: reflect.TypeFor[asset.Tx](), tries: map[string]attempt{
+			"AssetForUpdate": inAsset(func(ctx context.Context, tx asset.Tx) error {
+				_, err := tx.AssetForUpdate(ctx, o.asset.ID)
+				return mustFail(err)
+			}),
 			"InsertAsset":  inAsset(func(ctx context.Context, tx asset.Tx) error { return tx.InsertAsset(ctx, o.asset) }),
 			"UpdateAsset":  inAsset(func(ctx context.Context, tx asset.Tx) error { return tx.UpdateAsset(ctx, changedAsset(o.asset)) }),
 			"DeleteAsset":  inAsset(func(ctx context.Context, tx asset.Tx) error { return tx.DeleteAsset(ctx, o.asset.ID) }),

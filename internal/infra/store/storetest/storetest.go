@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		{"users and sessions", users},
 		{"expired secrets and sessions", expiry},
 		{"assets", assets},
+		{"assets changed by several at once", assetsAtOnce},
 		{"asset lists", assetLists},
 		{"observed assets", observedAssets},
 		{"search", search},
