@@ -63,7 +63,7 @@ func openGround(ctx context.Context, cfg config.Config, out io.Writer, stop func
 	}
 	g := &ground{cfg: cfg, data: data, log: obs.NewLogger(out, cfg.LogLevel, cfg.LogFormat), now: time.Now}
 	g.ids = uid.NewSource(g.now, rand.Reader)
-	sc := store.Config{DSN: cfg.Database, Now: g.now, Rand: rand.Reader, IDs: g.ids, Logger: g.log, Stop: stop}
+	sc := store.Config{DSN: cfg.Database, Now: g.now, Rand: rand.Reader, IDs: g.ids, Logger: g.log, Stop: stop, EventsKept: cfg.EventRetention}
 	if cfg.Database == "" {
 		sc.Path = filepath.Join(data, databaseFile)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -51,7 +50,12 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 		return p, fmt.Errorf("finding this machine's addresses: %w", err)
 	}
 	p.metrics = obs.NewMetrics()
-	if p.traces, err = obs.NewTraces(ctx, a.cfg.OTLP, version, collectorTransport(own)); err != nil {
+	allow, err := config.Prefixes(a.cfg.EgressAllow)
+	if err != nil {
+		return p, fmt.Errorf("egress_allow: %w", err)
+	}
+	out := egress.NewTransport(egress.TransportConfig{Allow: allow, Excluded: own})
+	if p.traces, err = obs.NewTraces(ctx, a.cfg.OTLP, version, out); err != nil {
 		return p, err
 	}
 	run, err := a.newRunner(ctx)
@@ -78,13 +82,6 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 		return p, err
 	}
 	return p, a.edge(&p, scans, charges)
-}
-
-// collectorTransport is for the trace collector: the operator chose the address, so it may be any but metadata's.
-func collectorTransport(own []netip.AddrPort) http.RoundTripper {
-	return egress.NewTransport(egress.TransportConfig{Excluded: own, Allow: []netip.Prefix{
-		netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
-	}})
 }
 
 // newRunner makes the process launcher and ends what a killed server left running.

@@ -37,7 +37,7 @@ type Config struct {
 	PublicURL      string   `koanf:"public_url" help:"address under which users reach the server; empty = http://LISTEN"`
 	CORSOrigins    []string `koanf:"cors_origins" help:"origins that browsers may call the API from; empty = none"`
 
-	EgressAllow      []string `koanf:"egress_allow" help:"networks that webhooks and cloud clients may reach although they are private"`
+	EgressAllow      []string `koanf:"egress_allow" help:"networks that the server's own clients (the trace collector, receivers) may reach although they are private or speak plain HTTP"`
 	RateLimitCeiling int      `koanf:"rate_limit_ceiling" help:"multiplies the documented maxima of rate-limit windows; 0 = keys that init or the operator creates have no windows"`
 
 	EnginePath     []string `koanf:"engine_path" help:"folders in which scan engines' programs are looked up"`
@@ -48,7 +48,7 @@ type Config struct {
 
 	LogLevel  string `koanf:"log_level" help:"debug, info, warn or error"`
 	LogFormat string `koanf:"log_format" help:"text or json"`
-	OTLP      string `koanf:"otlp_endpoint" help:"OpenTelemetry collector for traces (http://HOST:4318); empty = no traces"`
+	OTLP      string `koanf:"otlp_endpoint" help:"OpenTelemetry collector for traces (http://HOST:4318, its network named in egress_allow); empty = no traces"`
 }
 
 // Default returns the settings of a server that nobody configured.
@@ -118,6 +118,7 @@ func (c Config) Check() error {
 	if c.EventRetention < time.Hour {
 		bad("event_retention", "must be at least 1h")
 	}
+	c.checkCollector(bad)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		bad("log_level", "must be debug, info, warn or error")
 	}
@@ -125,6 +126,30 @@ func (c Config) Check() error {
 		bad("log_format", "must be text or json")
 	}
 	return errors.Join(errs...)
+}
+
+// checkCollector finds a trace collector that egress would refuse, so that nobody waits for traces that never come.
+func (c Config) checkCollector(bad func(key, format string, args ...any)) {
+	if c.OTLP == "" {
+		return
+	}
+	u, err := url.Parse(c.OTLP)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		bad("otlp_endpoint", "must be an http or https address such as http://127.0.0.1:4318")
+		return
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return // a name; egress decides on what it resolves to
+	}
+	allow, err := Prefixes(c.EgressAllow)
+	if err != nil {
+		return // told above
+	}
+	allowed := slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+	if !allowed && (u.Scheme == "http" || addr.IsPrivate() || addr.IsLoopback()) {
+		bad("otlp_endpoint", "is plain HTTP or a private address; name its network in egress_allow")
+	}
 }
 
 func (c Config) checkListen(bad func(key, format string, args ...any)) {

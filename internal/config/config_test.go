@@ -60,6 +60,8 @@ func TestLoadRefusesWhatItDoesNotKnowOrCannotUse(t *testing.T) {
 		"network that is none":     {[]string{"ASSAY_EGRESS_ALLOW=home"}, "egress_allow"},
 		"role that does not exist": {[]string{"ASSAY_ROLES=api,king"}, "roles"},
 		"other database":           {[]string{"ASSAY_DATABASE=mysql://x"}, "postgres://"},
+		"collector egress refuses": {[]string{"ASSAY_OTLP_ENDPOINT=http://127.0.0.1:4318"}, "egress_allow"},
+		"collector that is none":   {[]string{"ASSAY_OTLP_ENDPOINT=collector:4318"}, "otlp_endpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

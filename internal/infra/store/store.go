@@ -41,6 +41,9 @@ type Config struct {
 	// unknown from then on, every change is refused, and the process must end. nil = only refuse.
 	Stop func(error)
 
+	// EventsKept is how long outbox events are kept for streams that resume; 0 = 7 days.
+	EventsKept time.Duration
+
 	// Waiting bounds the units that wait for the SQLite writer; more are refused as Unavailable. 0 = 4,096.
 	Waiting int
 	// Conns bounds connections: readers of SQLite (0 = 4), all of PostgreSQL (0 = 24).

@@ -11,7 +11,7 @@ import (
 // What is swept, and how often.
 const (
 	sweepEvery = 10 * time.Minute
-	outboxKept = 7 * 24 * time.Hour
+	outboxKept = 7 * 24 * time.Hour // where the configuration doesn't say
 	// sessionKept lets an ended session be told from one that never was for a while.
 	sessionKept = 24 * time.Hour
 )
@@ -32,16 +32,20 @@ func (s *Store) sweep(ctx context.Context) error {
 	}
 }
 
-// Sweep removes expired idempotency keys, outbox events older than a week, ended sessions, replaced secrets and idle
+// Sweep removes expired idempotency keys, outbox events past their time, ended sessions, replaced secrets and idle
 // windows, all there are. Run does it by itself.
 func (s *Store) Sweep(ctx context.Context) error {
 	now := s.now()
+	kept := s.cfg.EventsKept
+	if kept == 0 {
+		kept = outboxKept
+	}
 	for _, b := range []struct {
 		name string
 		arg  int64
 	}{
 		{"all.idempotency_expire", micros(now.Add(-onceTTL))},
-		{"all.outbox_prune", micros(now.Add(-outboxKept))},
+		{"all.outbox_prune", micros(now.Add(-kept))},
 		{"all.session.expire", micros(now.Add(-sessionKept))},
 		{"all.key.secret_expire", micros(now)},
 		{"all.window_prune", now.Add(-48 * time.Hour).Unix()},
