@@ -16,12 +16,14 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
+	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
+	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/uid"
 )
@@ -105,14 +107,23 @@ func (r *real) run(tb testing.TB, o scan.Order) scan.Scan {
 	return s
 }
 
-func (r *real) events(tb testing.TB, id uid.Scan) []event.Type {
+// outbox returns the scan's events once each has its place.
+func (r *real) outbox(tb testing.TB, id uid.Scan) []event.Event {
 	tb.Helper()
+	if err := r.db.Sequence(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
 	list, err := r.db.Events(tb.Context(), r.org, string(id), 0, 1000)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return list
+}
+
+func (r *real) events(tb testing.TB, id uid.Scan) []event.Type {
+	tb.Helper()
 	var out []event.Type
-	for _, e := range list {
+	for _, e := range r.outbox(tb, id) {
 		if e.Type != event.ScanProgress {
 			out = append(out, e.Type)
 		}
@@ -185,6 +196,84 @@ func TestCancelOverARealDatabaseKeepsPartialResults(t *testing.T) {
 		}
 		if s, err = r.service.Get(t.Context(), r.org, s.ID); err != nil || s.Status != scan.Cancelled || s.Outcome != engine.Partial || s.Summary.Total != 1 {
 			t.Errorf("ended as %+v (%v)", s, err)
+		}
+	})
+}
+
+// dies starts the scan, records n findings and is never heard of again; the next process of this installation takes the
+// scan back.
+func (r *real) dies(t *testing.T, s scan.Scan, n int) {
+	t.Helper()
+	s.Fence = r.admit(t)[0].Fence
+	seen := make([]scan.Seen, n)
+	for i := range seen {
+		seen[i] = scan.Seen{
+			Observation: finding.Observation{
+				Rule: "stub:open", Title: "A port is open", Severity: finding.Low, Confidence: finding.Certain,
+				Category: finding.CategoryExposure, Location: finding.Location{Host: s.Host, Port: i + 1, Protocol: "tcp"},
+			},
+			Fingerprint: fmt.Sprint("w1:", i), Occurrence: fmt.Sprint("o1:", i), Ordinal: i,
+		}
+	}
+	err := r.db.Scans().Change(t.Context(), r.org, audit.Bookkeeping("a worker's last words"), func(ctx context.Context, tx scan.Tx) error {
+		if err := tx.StartScan(ctx, s.ID, s.Fence, time.Now()); err != nil {
+			return err
+		}
+		_, err := tx.RecordFindings(ctx, s, seen, time.Now())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	next := scan.NewDispatcher(scan.DispatcherDeps{
+		Line: closedLine{r.db.Line(), stop}, Store: r.db.Scans(), Alone: true, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return time.Now().Add(time.Hour) },
+	})
+	if err := next.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// closedLine lets nothing start, and ends its dispatcher at its first look.
+type closedLine struct {
+	scan.Line
+
+	stop func()
+}
+
+func (l closedLine) Admit(context.Context, time.Time, time.Time, func([]scan.Waiting, []scan.Slot, map[uid.Org]tenant.Concurrency) []scan.Waiting) (int, error) {
+	l.stop()
+	return 0, nil
+}
+
+func TestScanInterruptedForGoodCountsWhatItShows(t *testing.T) {
+	t.Parallel()
+	testkit.Each(t, func(t *testing.T, db *store.Store) {
+		r := newReal(t, db)
+		a := actor()
+		a.Org = r.org
+		s, err := r.service.Submit(t.Context(), a, order())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for attempt := 1; attempt <= scan.MaxAttempts; attempt++ {
+			r.dies(t, s, attempt)
+		}
+		if s, err = r.service.Get(t.Context(), r.org, s.ID); err != nil {
+			t.Fatal(err)
+		}
+		if want := (finding.Summary{Total: 3, Low: 3}); s.Status != scan.Failed || s.Error.Code != fault.CodeScanInterrupted || s.Summary != want {
+			t.Errorf("ended as %s with %+v; want a failed scan with %+v", s.Status, s.Summary, want)
+		}
+		page, err := r.service.Results(t.Context(), r.org, s.ID, scan.ResultQuery{})
+		if err != nil || len(page.Items) != s.Summary.Total {
+			t.Errorf("%d results are shown (%v), %d are counted", len(page.Items), err, s.Summary.Total)
+		}
+		events := r.outbox(t, s.ID)
+		var n scan.Notice
+		if err := json.Unmarshal(events[len(events)-1].Data, &n); err != nil || n.Findings == nil || n.Findings.Total != 3 || n.Priority != scan.Normal {
+			t.Errorf("the end is told as %+v (%v)", n, err)
 		}
 	})
 }

@@ -157,7 +157,10 @@ func (d *Dispatcher) giveUp(s Slot) func(context.Context, Tx) error {
 		if err := tx.FinishScan(ctx, s.Scan, s.Fence, f); err != nil {
 			return err
 		}
-		n := Notice{ScanID: s.Scan, ScanType: s.Engine, Status: Failed, Attempt: s.Attempt, Outcome: f.Outcome, Error: f.Error.Code}
-		return tx.Emit(ctx, event.ScanFailed, string(s.Scan), n)
+		ended, err := tx.SummariseScan(ctx, s.Scan) // what its last attempt found can be read
+		if err != nil {
+			return err
+		}
+		return tx.Emit(ctx, event.ScanFailed, string(s.Scan), ended.notice())
 	}
 }

@@ -315,6 +315,19 @@ func (t *memoryTx) FinishScan(_ context.Context, id uid.Scan, fence int64, f sca
 	})
 }
 
+func (t *memoryTx) SummariseScan(_ context.Context, id uid.Scan) (scan.Scan, error) {
+	r, ok := t.rows[id]
+	if !ok || r.Org != t.org {
+		return scan.Scan{}, fault.Missing("scan")
+	}
+	r.Summary = finding.Summary{}
+	for _, o := range t.results[id][r.generation] {
+		r.Summary.Add(o.Severity)
+	}
+	t.rows[id] = r
+	return r.Scan, nil
+}
+
 // hold is the guard of a worker's writes.
 func (t *memoryTx) hold(id uid.Scan, fits func(row) bool) (int64, error) {
 	r := t.rows[id]

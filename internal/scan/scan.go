@@ -219,6 +219,9 @@ type Tx interface {
 	// With f.Status Cancelled it attaches outcome, reasons, version, summary and the partial results to a scan that was
 	// cancelled while it ran under this fence; status and end stay as the cancellation set them.
 	FinishScan(ctx context.Context, id uid.Scan, fence int64, f Finish) error
+	// SummariseScan counts the results that a scan which has ended shows, writes that as its summary and returns it; for
+	// whoever ends a scan that somebody else ran. NotFound where there is none.
+	SummariseScan(ctx context.Context, id uid.Scan) (Scan, error)
 
 	// Emit writes an outbox event in the unit; subscribers hear of it after commit.
 	Emit(ctx context.Context, t event.Type, subject string, data any) error

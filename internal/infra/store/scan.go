@@ -264,6 +264,20 @@ func (t *Tx) CancelScan(ctx context.Context, id uid.Scan, at time.Time) (scan.Sc
 	if s.Attempt == 0 {
 		return s, nil
 	}
+	return t.summarised(ctx, s)
+}
+
+// SummariseScan counts the results that a scan which has ended shows, writes that as its summary and returns it.
+func (t *Tx) SummariseScan(ctx context.Context, id uid.Scan) (scan.Scan, error) {
+	s, err := scanByID(ctx, &t.handle, id)
+	if err != nil {
+		return scan.Scan{}, err
+	}
+	return t.summarised(ctx, s)
+}
+
+func (t *Tx) summarised(ctx context.Context, s scan.Scan) (scan.Scan, error) {
+	var err error
 	if s.Summary, err = t.summarise(ctx, s); err != nil || s.Summary.Total == 0 {
 		return s, err
 	}
@@ -271,7 +285,7 @@ func (t *Tx) CancelScan(ctx context.Context, id uid.Scan, at time.Time) (scan.Sc
 	if err != nil {
 		return scan.Scan{}, err
 	}
-	_, err = t.exec(ctx, "scan.summarise", string(id), doc)
+	_, err = t.exec(ctx, "scan.summarise", string(s.ID), doc)
 	return s, err
 }
 

@@ -125,6 +125,7 @@ func (h *house) scanWriters(mine, o estate) map[string]attempt {
 		"FinishScan": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.FinishScan(ctx, o.live.ID, o.live.Fence, scan.Finish{Status: scan.Completed, At: at})
 		}),
+		"SummariseScan": in(func(ctx context.Context, tx scan.Tx) error { return mustFail(second(tx.SummariseScan(ctx, o.scan.ID))) }),
 		"PutArtifact": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.PutArtifact(ctx, o.live.ID, o.live.Attempt, scan.Artifact{Name: "x"})
 		}),

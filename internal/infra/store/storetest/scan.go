@@ -293,6 +293,15 @@ func leases(t *testing.T, h *house) {
 	h.record(t, last, seen(1, s.Host), seen(2, s.Host))
 	h.finish(t, last, finding.Summary{})
 	h.wantPowerless(t, last)
+	var counted scan.Scan
+	must(t, h.scans(t, h.ours, func(ctx context.Context, tx scan.Tx) (err error) {
+		counted, err = tx.SummariseScan(ctx, s.ID)
+		return err
+	}))
+	if want := (finding.Summary{Total: 2, High: 1, Medium: 1}); counted.Summary != want {
+		t.Errorf("what the last try has left is counted as %+v; want %+v", counted.Summary, want)
+	}
+	same(t, "scan summarised after its end", counted, got(h.s.Scans().Scan(ctx, h.ours, s.ID))(t))
 	found := got(h.s.Scans().Results(ctx, h.ours, s.ID, scan.ResultQuery{Page: page.Request{WantTotal: true}}))(t)
 	if len(found.Items) != 2 || found.Total.N != 2 {
 		t.Errorf("%d results are shown; want the 2 of the last try", len(found.Items))
