@@ -16,7 +16,7 @@ import (
 	"assay.dev/assay/internal/web/problem"
 )
 
-const about = `One API over three jobs: scans find what is wrong, the vault side watches what is secret, evidence shows it.
+const about = `Scans find what is wrong with a target, the inventory says what there is, keys and roles say who may do what, and a log that anybody can verify proves what was done.
 
 **Credentials.** An API key in ` + "`X-API-Key`" + ` or ` + "`Authorization: Bearer`" + `, or a session token as Bearer. Each operation names the scope it needs (` + "`x-scope`" + `).
 

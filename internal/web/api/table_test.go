@@ -165,6 +165,27 @@ func TestExemptRoutesAreExactlyTheDocumentedOnes(t *testing.T) {
 	}
 }
 
+func TestAuditorsReadEverythingAndChangeNothing(t *testing.T) {
+	t.Parallel()
+	auditor, user := access.RoleAuditor.Scopes(), access.RoleUser.Scopes()
+	for _, e := range table() {
+		r := e.Route()
+		switch {
+		case r.Scope == access.Public || r.Scope == access.Self:
+		case r.Method != http.MethodGet:
+			if auditor.Has(r.Scope) {
+				t.Errorf("auditors may %s", e.Pattern())
+			}
+		case strings.HasPrefix(r.Path, scanapi.Base+"/api-keys"): // the scan API's contract wants keys:manage
+		case !auditor.Has(r.Scope):
+			t.Errorf("auditors may not %s", e.Pattern())
+		}
+		if strings.HasPrefix(r.Path, "/api/org") && user.Has(r.Scope) != (r.Method == http.MethodGet) {
+			t.Errorf("%s needs %s, which is wrong for users", e.Pattern(), r.Scope)
+		}
+	}
+}
+
 func TestEveryAuditActionIsOfOneMeaning(t *testing.T) {
 	t.Parallel()
 	// Proofs share one action; every other is of one operation, so that an entry says what was called.

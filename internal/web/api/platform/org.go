@@ -19,7 +19,7 @@ const tagOrg = "Organization"
 func (h *handlers) orgRoutes() []api.Entry {
 	return []api.Entry{
 		api.Op(api.Route[struct{}, Out[Organization]]{
-			ID: "getOrganization", Method: http.MethodGet, Path: "/api/org", Family: problem.Platform, Scope: access.OrgManage,
+			ID: "getOrganization", Method: http.MethodGet, Path: "/api/org", Family: problem.Platform, Scope: access.UsageRead,
 			Audit: event.OrgRead, Tags: []string{tagOrg}, Summary: "Get the organization and its settings", Handle: h.getOrg,
 		}),
 		api.Op(api.Route[patchOrgIn, Out[Organization]]{

@@ -19,7 +19,7 @@ func (h *handlers) scopeRoutes() []api.Entry {
 	return []api.Entry{
 		api.Op(api.Route[struct{}, Out[ScanScope]]{
 			ID: "getScanScope", Method: http.MethodGet, Path: "/api/org/scan-scope", Family: problem.Platform,
-			Scope: access.OrgManage, Audit: event.ScopeRead, Tags: []string{tagOrg}, Summary: "Get what scans may touch",
+			Scope: access.ScansRead, Audit: event.ScopeRead, Tags: []string{tagOrg}, Summary: "Get what scans may touch",
 			Description: about, Handle: h.getScope,
 		}),
 		api.Op(api.Route[putScopeIn, Out[ScanScope]]{
