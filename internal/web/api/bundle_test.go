@@ -123,6 +123,9 @@ type answer struct {
 	t *testing.T
 }
 
+// sent returns a header under exactly this name, as it goes over the wire.
+func (a answer) sent(name string) string { return strings.Join(a.Header()[name], ", ") }
+
 func (b *bundle) call(method, target, body string, opts ...func(*http.Request)) answer {
 	b.t.Helper()
 	r := httptest.NewRequestWithContext(b.t.Context(), method, target, strings.NewReader(body))

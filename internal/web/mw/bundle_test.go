@@ -92,6 +92,11 @@ func header(name, v string) func(*http.Request) {
 }
 func from(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
 
+// sent returns a header under exactly this name, as it goes over the wire.
+func sent(w *httptest.ResponseRecorder, name string) string {
+	return strings.Join(w.Header()[name], ", ")
+}
+
 func code(t *testing.T, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	var v struct {

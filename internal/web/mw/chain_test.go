@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -69,7 +71,7 @@ func TestRefusalsComeInTheDocumentedOrderAndForm(t *testing.T) {
 				t.Errorf("%d %s, want %d %s", w.Code, got, c.status, c.code)
 			}
 			for _, h := range []string{"X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Content-Type-Options", "Content-Security-Policy"} {
-				if w.Header().Get(h) == "" {
+				if sent(w, h) == "" {
 					t.Errorf("without %s", h)
 				}
 			}
@@ -159,7 +161,7 @@ func TestWithoutAnAuditTrailNothingIsAnswered(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || code(t, w) != "AUDIT_UNAVAILABLE" || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	if w.Header().Get("X-RateLimit-Limit") == "" || w.Header().Get("X-Request-Id") == "" {
+	if sent(w, "X-RateLimit-Limit") == "" || w.Header().Get("X-Request-Id") == "" {
 		t.Error("headers are lost")
 	}
 	if w := b.call("GET", "/health", ""); w.Code != http.StatusOK {
@@ -203,7 +205,7 @@ func TestExemptRoutesAreNeitherCountedNorEntered(t *testing.T) {
 	t.Parallel()
 	b := setup(t, mw.Config{})
 	w := b.call("GET", "/health", "", key("bad"))
-	if w.Code != http.StatusOK || w.Header().Get("X-RateLimit-Limit") != "" || len(b.windows.counts) != 0 || len(b.trail.entries) != 0 {
+	if w.Code != http.StatusOK || sent(w, "X-RateLimit-Limit") != "" || len(b.windows.counts) != 0 || len(b.trail.entries) != 0 {
 		t.Errorf("%d %v %v", w.Code, w.Header(), b.windows.counts)
 	}
 }
@@ -231,12 +233,12 @@ func TestAPrincipalIsRefusedOverItsWindowWithWhen(t *testing.T) {
 	t.Parallel()
 	b := setup(t, mw.Config{})
 	for i, want := range []string{"2", "1", "0"} {
-		if w := b.call("GET", "/things/1", "", key("good")); w.Code != 200 || w.Header().Get("X-RateLimit-Remaining") != want {
-			t.Errorf("call %d: %d, remaining %s", i, w.Code, w.Header().Get("X-RateLimit-Remaining"))
+		if w := b.call("GET", "/things/1", "", key("good")); w.Code != 200 || sent(w, "X-RateLimit-Remaining") != want {
+			t.Errorf("call %d: %d, remaining %s", i, w.Code, sent(w, "X-RateLimit-Remaining"))
 		}
 	}
 	w := b.call("GET", "/things/1", "", key("good"))
-	if w.Code != 429 || code(t, w) != "RATE_LIMIT_EXCEEDED" || w.Header().Get("Retry-After") != "30" || w.Header().Get("X-RateLimit-Limit") != "3" {
+	if w.Code != 429 || code(t, w) != "RATE_LIMIT_EXCEEDED" || w.Header().Get("Retry-After") != "30" || sent(w, "X-RateLimit-Limit") != "3" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	b.windows.plan = 0
@@ -447,6 +449,38 @@ func TestMetricsSeePatternsNotPaths(t *testing.T) {
 	for i, want := range []string{"GET /things/{id}", "GET unmatched", "OTHER unmatched"} {
 		if got := b.seen[i].Method + " " + b.seen[i].Route; got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestRateHeadersAreSentInTheDocumentedSpelling(t *testing.T) {
+	t.Parallel()
+	b := setup(t, mw.Config{})
+	s := httptest.NewServer(b.chain)
+	t.Cleanup(s.Close)
+	for path, status := range map[string]string{"/things/1": "200 OK", "/nothing": "404 Not Found"} {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\nX-API-Key: good\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(string(raw), "\r\n\r\n")
+		for _, line := range []string{"HTTP/1.1 " + status + "\r\n", "\r\nX-RateLimit-Limit: 3\r\n", "\r\nX-RateLimit-Remaining: ", "\r\nX-RateLimit-Reset: "} {
+			if strings.Count(head, line) != 1 {
+				t.Errorf("%s: not one %q in\n%s", path, line, head)
+			}
+		}
+		if n := strings.Count(strings.ToLower(head), "x-ratelimit-"); n != 3 {
+			t.Errorf("%s: %d headers of the window, want 3", path, n)
 		}
 	}
 }

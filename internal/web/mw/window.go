@@ -10,11 +10,13 @@ import (
 	"assay.dev/assay/internal/word/fault"
 )
 
-// Headers of the window with the least share left, in the form that net/http keeps them.
+// Headers of the window with the least share left, as they are documented and sent. Names don't depend on case (RFC
+// 9110 section 5.1), but not every program that reads them knows; so they are set past http.Header.Set and never read
+// by Get, which would want X-Ratelimit-Limit.
 const (
-	headerLimit     = "X-Ratelimit-Limit"
-	headerRemaining = "X-Ratelimit-Remaining"
-	headerReset     = "X-Ratelimit-Reset"
+	headerLimit     = "X-RateLimit-Limit"
+	headerRemaining = "X-RateLimit-Remaining"
+	headerReset     = "X-RateLimit-Reset"
 )
 
 // unlimited stands in the headers where no window applies, so that programs that count down never stop.
