@@ -121,6 +121,7 @@ func open(tb testing.TB, cfg store.Config, opts []Option) *store.Store {
 	cfg.Now, cfg.Rand = time.Now, rand.Reader
 	cfg.IDs = (&Clock{now: time.Now()}).IDs()
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Budget = time.Minute // the race detector on a busy machine is no runaway
 	for _, o := range opts {
 		o(&cfg)
 	}

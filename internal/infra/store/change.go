@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/word/event"
@@ -218,9 +217,6 @@ func (u *unit) protect(tx *Tx) (err error) {
 	return u.run(u.ctx, tx)
 }
 
-// budget is the time after which a unit's next statement is refused: a runaway must not hold everybody up.
-const budget = time.Second
-
 // newTx makes the unit's handle on a transaction.
 func (s *Store) newTx(u *unit, h handle) *Tx {
 	t := &Tx{handle: h, unit: u, started: s.now()}
@@ -234,7 +230,7 @@ func (t *Tx) check() error {
 	if t.dead != nil {
 		return t.dead
 	}
-	if t.s.now().Sub(t.started) > budget {
+	if t.s.now().Sub(t.started) > t.s.cfg.Budget {
 		return unavailable("the change took too long and was given up", nil)
 	}
 	return nil

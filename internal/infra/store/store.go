@@ -44,6 +44,10 @@ type Config struct {
 	// EventsKept is how long outbox events are kept for streams that resume; 0 = 7 days.
 	EventsKept time.Duration
 
+	// Budget is how long a unit may take before its next statement is refused: a runaway must not hold everybody up.
+	// 0 = 1 second.
+	Budget time.Duration
+
 	// Waiting bounds the units that wait for the SQLite writer; more are refused as Unavailable. 0 = 4,096.
 	Waiting int
 	// Conns bounds connections: readers of SQLite (0 = 4), all of PostgreSQL (0 = 24).
@@ -96,6 +100,9 @@ type backend interface {
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if (cfg.Path == "") == (cfg.DSN == "") || cfg.Now == nil || cfg.Rand == nil || cfg.IDs == nil || cfg.Logger == nil {
 		return nil, fault.New(fault.Internal, fault.CodeInternal, "the store needs one database, a clock, randomness, ids and a logger")
+	}
+	if cfg.Budget == 0 {
+		cfg.Budget = time.Second
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, hub: newHub(), dialect: sqliteDialect}
 	if cfg.DSN != "" {
