@@ -100,6 +100,14 @@ func (c *composed) param(n int) string {
 	return "?" + strconv.Itoa(n)
 }
 
+// limit is where the number of rows goes; see rebind for the sign.
+func (c *composed) limit() string {
+	if c.d == postgresDialect {
+		return " LIMIT ?"
+	}
+	return " LIMIT +?"
+}
+
 func (c *composed) conditions(list []condition) {
 	for _, k := range list {
 		c.text.WriteString(" AND ")
@@ -191,7 +199,7 @@ func (l *listing) compose(h *handle) (string, []any, error) {
 		c.add(" AND "+l.order+cmp+"?", after.Sort)
 	}
 	c.text.WriteString(" ORDER BY " + strings.ReplaceAll(l.order, ",", dir+",") + dir)
-	c.add(" LIMIT ?", int64(l.page.Limit+1))
+	c.add(c.limit(), int64(l.page.Limit+1))
 	if l.page.Offset > 0 {
 		c.add(" OFFSET ?", int64(l.page.Offset))
 	}
@@ -227,7 +235,7 @@ func (l *listing) total(ctx context.Context, h *handle) (page.Total, error) {
 	c.text.WriteString(" AS hit")
 	c.text.WriteString(q.text[strings.Index(q.text, "\nFROM"):])
 	c.conditions(l.lead)
-	c.add(" LIMIT ?) c", int64(page.CountCap+1))
+	c.add(c.limit()+") c", int64(page.CountCap+1))
 	remember, version, key := h.s.dialect == sqliteDialect, h.s.totals.version(h.scope.org), ""
 	if remember {
 		key = totalKey(c.text.String(), c.args)

@@ -126,11 +126,13 @@ func (q *queries) names() []string {
 	return names
 }
 
-// rebind writes $n as SQLite wants it: there $1 would be a name, ?1 is a number. Text in quotes stays as it is.
+// rebind writes $n as SQLite wants it: there $1 would be a name, ?1 is a number. Text in quotes stays as it is. A limit
+// gets a plus sign: SQLite looks into a bare parameter there when it plans, and so plans anew for every value bound.
 func rebind(d dialect, text string) string {
 	if d == postgresDialect {
 		return text
 	}
+	text = strings.ReplaceAll(text, "LIMIT $", "LIMIT +$")
 	var b strings.Builder
 	b.Grow(len(text))
 	var quote byte
@@ -162,8 +164,9 @@ type manyRows struct {
 
 const rowsMarker = "/*rows*/"
 
-// chunks are the numbers of rows for which a text is made, largest first: few, so that prepared statements are reused.
-func chunks() []int { return []int{64, 8, 1} }
+// chunks are the numbers of rows for which a text is made, largest first: few, so that prepared statements are reused,
+// and each half of the one before, so that any number of rows is few statements.
+func chunks() []int { return []int{64, 32, 16, 8, 4, 2, 1} }
 
 func parseMany(d dialect, raw string, fixed bool) (*manyRows, error) {
 	head, rest, ok := strings.Cut(raw, rowsMarker)
