@@ -256,6 +256,13 @@ func (c caller) ended(id string) client.Scan {
 // until looks again and again, and fails the test where it never comes to pass.
 func (c caller) until(what string, patience time.Duration, ok func() bool) {
 	c.t.Helper()
+	if !c.eventually(patience, ok) {
+		c.t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// eventually looks again and again, and reports whether it came to pass.
+func (c caller) eventually(patience time.Duration, ok func() bool) bool {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -263,10 +270,11 @@ func (c caller) until(what string, patience time.Duration, ok func() bool) {
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			c.t.Fatalf("waited in vain for %s", what)
+			return false
 		case <-again.C:
 		}
 	}
+	return true
 }
 
 // seen is a finding as results show it.

@@ -63,7 +63,9 @@ func hostName(hostport string) string {
 func (c *Chain) identify(q *Request) error {
 	brings, credErr := credentialsOf(q.r, q)
 	public := q.Route == nil || q.Route.Scope == access.Public
-	if credErr == nil && brought(brings) && (!public || safeMethod(q.r.Method)) {
+	// A login is judged by what it brings, not by who else the caller is.
+	login := q.Route != nil && public && !safeMethod(q.r.Method)
+	if credErr == nil && brought(brings) && !login {
 		var actor access.Actor
 		if actor, credErr = c.auth.Authenticate(q.r.Context(), brings); credErr == nil {
 			q.become(actor, brings)
