@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -245,6 +246,24 @@ func TestTheDocumentationLoadsNothingFromElsewhere(t *testing.T) {
 			if strings.Contains(string(b), bad) {
 				t.Errorf("%s holds %q", name, bad)
 			}
+		}
+	}
+}
+
+func TestTheDocumentationsControlsAreNamedByWhatTheyShow(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile(filepath.Join("docs", "index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`<button[^>]* aria-label="([^"]*)"[^>]*>([^<]*)</button>`).FindAllStringSubmatch(string(b), -1) {
+		if !strings.HasPrefix(m[1], m[2]) {
+			t.Errorf("a button that shows %q is called %q: who speaks to it can't press it", m[2], m[1])
+		}
+	}
+	for _, want := range []string{`<html lang="en">`, `class="skip" href="#content"`, `<main id="content"`, `aria-label="Document"`, `aria-label="Operations"`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the page lacks %s", want)
 		}
 	}
 }

@@ -39,6 +39,8 @@ function deref(thing) {
   return thing && thing.$ref ? resolve(thing.$ref) || {} : thing || {};
 }
 
+const titleOf = (op) => op.summary || op.operationId;
+
 const refName = (schema) => (schema && schema.$ref ? schema.$ref.split("/").pop() : "");
 
 function typeOf(schema) {
@@ -102,15 +104,23 @@ function example(schema, depth = 0, request = false) {
   }
 }
 
+// sample shows text with a button to copy it; label tells it from every other sample of the page.
 function sample(text, label) {
-  const copy = el("button", {type: "button", "aria-label": "Copy " + label}, "Copy");
+  const copy = el("button", {type: "button"});
+  const say = (word) => {
+    copy.textContent = word;
+    copy.setAttribute("aria-label", word + ": " + label);
+  };
+  say("Copy");
   copy.addEventListener("click", () => {
+    const failed = () => say("Can't copy here");
+    if (!navigator.clipboard) return failed(); // browsers offer it over HTTPS and on loopback only
     navigator.clipboard.writeText(text).then(() => {
-      copy.textContent = "Copied";
-      setTimeout(() => { copy.textContent = "Copy"; }, 1500);
-    }, () => { copy.textContent = "Can't copy here"; });
+      say("Copied");
+      setTimeout(() => say("Copy"), 1500);
+    }, failed);
   });
-  return el("div", {class: "sample"}, el("pre", {tabindex: "0", role: "region", "aria-label": label}, el("code", {}, text)), copy);
+  return el("div", {class: "sample"}, el("pre", {tabindex: "0", role: "group", "aria-label": label}, el("code", {}, text)), copy);
 }
 
 const quote = (s) => "'" + s.replace(/'/g, "'\\''") + "'";
@@ -166,7 +176,7 @@ function requestBody(op) {
   const media = op.requestBody && op.requestBody.content && op.requestBody.content["application/json"];
   if (!media) return [];
   return [el("h4", {}, "Body"), properties(media.schema),
-    sample(JSON.stringify(example(media.schema, 0, true), null, 2), "example body")];
+    sample(JSON.stringify(example(media.schema, 0, true), null, 2), "example body, " + titleOf(op))];
 }
 
 function responses(op) {
@@ -178,7 +188,7 @@ function responses(op) {
     const box = el("details", good ? {open: ""} : {}, el("summary", {}, el("code", {}, status), " " + (r.description || "")));
     for (const [type, m] of media) {
       box.append(el("p", {class: "soft"}, type + " — ", typeNode(m.schema), m.schema && m.schema.description ? ": " + m.schema.description : ""));
-      if (good && m.schema && m.schema.$ref) box.append(sample(JSON.stringify(example(m.schema), null, 2), "example answer " + status));
+      if (good && m.schema && m.schema.$ref) box.append(sample(JSON.stringify(example(m.schema), null, 2), "example answer " + status + ", " + titleOf(op)));
     }
     out.push(box);
   }
@@ -188,11 +198,11 @@ function responses(op) {
 function operation(verb, path, op) {
   const id = "op-" + op.operationId;
   return el("article", {id, "data-text": [op.summary, path, verb, op.operationId, op["x-scope"]].join(" ").toLowerCase(), "aria-labelledby": id + "-h"},
-    el("h3", {id: id + "-h"}, op.summary || op.operationId),
+    el("h3", {id: id + "-h"}, titleOf(op)),
     el("div", {class: "route"}, el("span", {class: "verb " + verb}, verb.toUpperCase()), el("span", {}, path)),
     el("p", {class: "facts"}, op.security ? ["Scope ", el("code", {}, op["x-scope"])] : "No credential needed.",
       " Audited as ", el("code", {}, op["x-audit-action"])),
-    prose(op.description), sample(curl(verb, path, op), "curl line"), parameters(op), requestBody(op), responses(op));
+    prose(op.description), sample(curl(verb, path, op), "curl line, " + titleOf(op)), parameters(op), requestBody(op), responses(op));
 }
 
 function groups() {
@@ -216,7 +226,7 @@ function draw() {
   for (const [tag, ops] of groups()) {
     main.append(el("h2", {class: "tag"}, tag));
     nav.append(el("h2", {}, tag), el("ul", {}, ops.map(({verb, op}) =>
-      el("li", {}, el("a", {href: "#op-" + op.operationId}, el("span", {class: "verb " + verb}, verb.toUpperCase()), op.summary || op.operationId)))));
+      el("li", {}, el("a", {href: "#op-" + op.operationId}, el("span", {class: "verb " + verb}, verb.toUpperCase()), titleOf(op))))));
     for (const {verb, path, op} of ops) main.append(operation(verb, path, op));
   }
   const schemas = Object.entries((doc.components && doc.components.schemas) || {});
