@@ -66,7 +66,7 @@ func assetByID(ctx context.Context, h *handle, id uid.Asset) (asset.Asset, error
 func scanAsset(rows *sql.Rows, a *asset.Asset) error {
 	var tags []byte
 	var created, updated, first, last int64
-	err := rows.Scan(&a.ID, &a.Kind, &a.Name, &a.Description, &tags, (*[]byte)(&a.Attributes), &a.Source, &a.Status,
+	err := rows.Scan((*string)(&a.ID), (*string)(&a.Kind), &a.Name, &a.Description, &tags, (*[]byte)(&a.Attributes), &a.Source, &a.Status,
 		&created, &updated, &first, &last)
 	if err != nil {
 		return internal("an asset can't be read", err)
@@ -82,12 +82,10 @@ func (r AssetStore) Assets(ctx context.Context, org uid.Org, q asset.Query) (ass
 	if err != nil {
 		return asset.List{}, err
 	}
-	var out asset.List
+	out := asset.List{Items: make([]asset.Asset, 0, l.page.Limit)}
 	more, total, err := r.list(ctx, org, l, func(rows *sql.Rows) error {
-		var a asset.Asset
-		err := scanAsset(rows, &a)
-		out.Items = append(out.Items, a)
-		return err
+		out.Items = append(out.Items, asset.Asset{})
+		return scanAsset(rows, &out.Items[len(out.Items)-1])
 	})
 	if err != nil {
 		return asset.List{}, err

@@ -68,6 +68,9 @@ func decode(column string, doc []byte, dest any) error {
 
 // texts reads a list that list wrote; an empty one is nil.
 func texts[T ~string](column string, doc []byte) ([]T, error) {
+	if string(doc) == "[]" {
+		return nil, nil
+	}
 	var out []T
 	if err := decode(column, doc, &out); err != nil || len(out) == 0 {
 		return nil, err
