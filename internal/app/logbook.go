@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
@@ -24,6 +25,11 @@ func (l logbook) LogRange(ctx context.Context, org uid.Org) (audit.Range, error)
 
 // LogNodes implements platform.Log.
 func (l logbook) LogNodes(org uid.Org) audit.NodeSource { return l.store.LogNodes(org) }
+
+// LogFirst implements platform.Log.
+func (l logbook) LogFirst(ctx context.Context, org uid.Org) (uint64, time.Time, error) {
+	return l.store.LogFirst(ctx, org)
+}
 
 // LogEntry implements platform.Log.
 func (l logbook) LogEntry(ctx context.Context, org uid.Org, id uid.Entry) (platform.LogEntry, error) {

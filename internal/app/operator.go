@@ -40,6 +40,7 @@ func acts() map[string]act {
 		"key.revoke":  typed(revokeKey),
 		"keys.export": exportKeys,
 		"log.export":  exportLog,
+		"log.erase":   typed(eraseLog),
 	}
 }
 

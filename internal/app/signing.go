@@ -91,7 +91,8 @@ func (s *signing) Checkpoint(ctx context.Context, org uid.Org) ([]byte, error) {
 	return audit.Checkpoint{Org: org, Size: edge.Size(), Root: edge.Root()}.Sign(signers)
 }
 
-// Export writes the organization's whole log with a fresh checkpoint over exactly what was written.
+// Export writes the organization's log, from the first entry that retention has left on, with a fresh checkpoint over
+// exactly what was written.
 func (s *signing) Export(ctx context.Context, org uid.Org, w io.Writer) error {
 	signers, err := s.signers(ctx, org)
 	if err != nil {
@@ -101,11 +102,20 @@ func (s *signing) Export(ctx context.Context, org uid.Org, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	out, err := audit.NewExportWriter(w, org, audit.Range{}, s.store.LogNodes(org))
+	first, _, err := s.store.LogFirst(ctx, org)
 	if err != nil {
 		return err
 	}
-	err = s.store.EachLogged(ctx, org, 0, edge.Size(), func(l store.Logged) error { return out.Write(ctx, l.Exported) })
+	nodes := s.store.LogNodes(org)
+	before, err := audit.LoadRange(ctx, first, nodes)
+	if err != nil {
+		return err
+	}
+	out, err := audit.NewExportWriter(w, org, before, nodes)
+	if err != nil {
+		return err
+	}
+	err = s.store.EachLogged(ctx, org, first, edge.Size(), func(l store.Logged) error { return out.Write(ctx, l.Exported) })
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 //
 //	127.0.1.x       reports three findings after a moment
 //	127.0.2.x       leaves a descendant that outlives it, and waits until the test releases it; then as above
+//	127.0.3.x       as the file mood says: reports its findings, an unreachable host, a host without the service, or gives up
 //	127.0.4.x       waits likewise, without the descendant
 //	127.0.8.0/24    reports three findings on each of 256 hosts
 //
@@ -63,18 +64,23 @@ case $target in
 127.0.1.*)
 	sleep 0.2 ;;
 esac
+mood=good
+case $target in
+127.0.3.*)
+	mood=$(cat "$dir/mood") ;;
+esac
 cat "$dir/head.xml"
 case $target in
 */24)
 	n=0
 	while [ $n -lt 256 ]; do
-		sed "s/ADDR/127.0.8.$n/" "$dir/host.xml"
+		sed "s/ADDR/127.0.8.$n/" "$dir/good.xml"
 		n=$((n + 1))
 	done ;;
 *)
-	sed "s/ADDR/$target/" "$dir/host.xml" ;;
+	sed "s/ADDR/$target/" "$dir/$mood.xml" ;;
 esac
-cat "$dir/tail.xml"
+[ $mood = broken ] || cat "$dir/tail.xml"
 `
 
 const (
@@ -96,7 +102,10 @@ func newEstate(t *testing.T, env ...string) *estate {
 	dir := t.TempDir()
 	e := &estate{t: t, dir: dir, data: filepath.Join(dir, "data")}
 	for name, text := range map[string]string{
-		"nmap": strings.Replace(engineProgram, "DIR", dir, 1), "head.xml": engineHead, "host.xml": engineHost, "tail.xml": engineTail,
+		"nmap": strings.Replace(engineProgram, "DIR", dir, 1), "head.xml": engineHead, "tail.xml": engineTail, "good.xml": engineHost,
+		"closed.xml": strings.Replace(engineHost, `state="open" reason="syn-ack"`, `state="closed" reason="conn-refused"`, 1),
+		"silent.xml": strings.Replace(engineHost, `state="open" reason="syn-ack" reason_ttl="64"`, `state="filtered" reason="no-response" reason_ttl="0"`, 1),
+		"broken.xml": engineHost[:strings.Index(engineHost, "<ports>")],
 	} {
 		if err := writeFile(filepath.Join(dir, name), text); err != nil {
 			t.Fatal(err)
