@@ -38,11 +38,15 @@ type IO struct {
 	Err      io.Writer
 	Environ  []string
 	Terminal bool // standard error is a terminal: bars may be drawn
+	Styled   bool // standard output is a terminal: headers may be bold
 }
 
 // OS returns the real process's.
 func OS() IO {
-	return IO{Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	return IO{
+		Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
+		Terminal: term.IsTerminal(int(os.Stderr.Fd())), Styled: term.IsTerminal(int(os.Stdout.Fd())),
+	}
 }
 
 // getenv looks a variable up, "" where it isn't set.

@@ -35,7 +35,7 @@ func (stdio IO) table(header []string, rows [][]string) {
 		StyleFunc(func(row, _ int) lipgloss.Style {
 			s := lipgloss.NewStyle().PaddingRight(1)
 			if row == table.HeaderRow {
-				return s.Bold(stdio.Terminal)
+				return s.Bold(stdio.Styled)
 			}
 			return s
 		})
