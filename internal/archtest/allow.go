@@ -19,6 +19,7 @@ func Bookkeeping() map[string]string {
 		"lease and progress of a running scan":      "its start and its end are audited; between them it only goes on",
 		"raw output of a running scan":              "kept by digest for a run whose start and end are audited",
 		"expired rows":                              "retention that the settings announce",
+		"nodes below dropped ranges of the log":     "the drop itself is audited; the range's root stands for them",
 		"rate windows":                              "counters that survive a restart",
 	}
 }

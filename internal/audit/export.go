@@ -17,10 +17,11 @@ import (
 // exportFormat names version 1 of the export; docs/reference/checkpoint.md describes it.
 const exportFormat = "assay.dev/audit-export/v1"
 
-// blockSize is the number of leaf hashes in one hash list: the leaves under one node of blockLevel.
+// BlockSize is the number of leaf hashes in one hash list, the leaves under one node of BlockLevel; it is also what
+// retention drops at a time.
 const (
-	blockLevel = 8
-	blockSize  = 1 << blockLevel
+	BlockLevel = 8
+	BlockSize  = 1 << BlockLevel
 )
 
 // maxLine bounds a line of an export in bytes.
@@ -115,7 +116,7 @@ func (e *ExportWriter) Write(ctx context.Context, x Exported) error {
 	}
 	e.list = append(e.list, x.LeafHash[:]...)
 	e.next++
-	if e.next%blockSize == 0 {
+	if e.next%BlockSize == 0 {
 		return e.endBlock(ctx)
 	}
 	return nil
@@ -140,8 +141,8 @@ func (e *ExportWriter) endBlock(ctx context.Context) error {
 		return nil
 	}
 	h := hashList{First: e.first, Hashes: e.list}
-	if len(e.list) == blockSize*sha256.Size {
-		node, err := e.node(ctx, e.first>>blockLevel)
+	if len(e.list) == BlockSize*sha256.Size {
+		node, err := e.node(ctx, e.first>>BlockLevel)
 		if err != nil {
 			return err
 		}
@@ -163,7 +164,7 @@ func (e *ExportWriter) node(ctx context.Context, index uint64) ([]byte, error) {
 		root := r.Root()
 		return root[:], nil
 	}
-	got, err := e.nodes(ctx, []NodeID{{Level: blockLevel, Index: index}})
+	got, err := e.nodes(ctx, []NodeID{{Level: BlockLevel, Index: index}})
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,23 @@ func (r *Range) Append(dst []Node, leaf Hash) []Node {
 	return dst
 }
 
+// AppendBlock adds BlockSize leaves at once by their root, for a log whose first entries retention has dropped, and
+// appends to dst the subtrees that it completes: the block itself first, then those above. The size must be a multiple
+// of BlockSize, else an Internal fault of code LOG_CORRUPT and nothing is added.
+func (r *Range) AppendBlock(dst []Node, root Hash) ([]Node, error) {
+	if r.size%BlockSize != 0 {
+		return dst, corrupt("a dropped range of the log doesn't begin where a block does")
+	}
+	dst = append(dst, Node{NodeID{Level: BlockLevel, Index: r.size >> BlockLevel}, root})
+	r.grow(BlockLevel, root, &dst)
+	return dst, nil
+}
+
+// Provable reports whether a proof from or to the log's size can be made after retention has dropped the entries
+// before first (a multiple of BlockSize): the nodes that it needs were kept. That is so from first on, and before it
+// at the borders of blocks.
+func Provable(size, first uint64) bool { return size >= first || size%BlockSize == 0 }
+
 // grow adds a complete subtree; the size must be a multiple of 1<<level. completed may be nil.
 func (r *Range) grow(level uint, h Hash, completed *[]Node) {
 	index := r.size >> level

@@ -27,7 +27,7 @@ func (v *exportVerifier) compare(want []Hash, node []byte) {
 	v.fork()
 	if same {
 		v.checkLines(v.block)
-		last := v.first + blockSize - 1
+		last := v.first + BlockSize - 1
 		v.rep.add(Problem{
 			Class: ClassChanged, Line: v.line, Located: true, Index: v.first, Last: last, node: true,
 			Text: "one or more of the " + span(v.first, last) + " were changed together with their hashes",
@@ -67,8 +67,8 @@ func (v *exportVerifier) differ(want []Hash, vouched bool) {
 // growSame is the way of a good block. Whole blocks join the tree by their node, already computed.
 func (v *exportVerifier) growSame(want []Hash, node []byte) {
 	inside := v.old != nil && v.old.Size > v.got.size && v.old.Size < v.got.size+uint64(len(want))
-	if node != nil && !inside && v.got.size%blockSize == 0 {
-		v.got.grow(blockLevel, Hash(node), nil)
+	if node != nil && !inside && v.got.size%BlockSize == 0 {
+		v.got.grow(BlockLevel, Hash(node), nil)
 		v.noteOld()
 	} else {
 		for _, h := range want {
@@ -84,8 +84,8 @@ func (v *exportVerifier) growSame(want []Hash, node []byte) {
 }
 
 func (v *exportVerifier) growNodes(want []Hash, node []byte) {
-	if node != nil && v.nodes.size%blockSize == 0 {
-		v.nodes.grow(blockLevel, Hash(node), nil)
+	if node != nil && v.nodes.size%BlockSize == 0 {
+		v.nodes.grow(BlockLevel, Hash(node), nil)
 		return
 	}
 	for _, h := range want {

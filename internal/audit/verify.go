@@ -59,7 +59,7 @@ type exportVerifier struct {
 
 	oldRoot  Hash // of got at the old checkpoint's size
 	oldFound bool
-	fold     [blockSize]Hash
+	fold     [BlockSize]Hash
 }
 
 // read goes through the file and returns the signed note of the last line.
@@ -156,7 +156,7 @@ func (v *exportVerifier) header() error {
 }
 
 func (v *exportVerifier) entry(e *entryLine) error {
-	if len(v.block) >= 2*blockSize {
+	if len(v.block) >= 2*BlockSize {
 		return v.stop("the hash list of the block from entry " + strconv.FormatUint(v.first, 10) + " on is missing, or too many entries were inserted")
 	}
 	s := seen{hash: LeafHash(e.leaf), id: e.id, index: e.index, line: v.line}
@@ -191,8 +191,8 @@ func (v *exportVerifier) entry(e *entryLine) error {
 // hashes ends a block: the list names what the log holds, the entries since the last list must be it.
 func (v *exportVerifier) hashes(h *hashList) error {
 	n := uint64(len(h.Hashes) / sha256.Size)
-	whole := n == blockSize && h.First%blockSize == 0
-	if len(h.Hashes)%sha256.Size != 0 || n == 0 || n > blockSize-h.First%blockSize || whole != (len(h.Node) == sha256.Size) ||
+	whole := n == BlockSize && h.First%BlockSize == 0
+	if len(h.Hashes)%sha256.Size != 0 || n == 0 || n > BlockSize-h.First%BlockSize || whole != (len(h.Node) == sha256.Size) ||
 		!whole && len(h.Node) != 0 {
 		return v.stop("the hash list after " + v.place() + " is malformed")
 	}
@@ -202,7 +202,7 @@ func (v *exportVerifier) hashes(h *hashList) error {
 	if h.First > v.first {
 		v.unlisted(h.First)
 	}
-	v.short = (h.First+n)%blockSize != 0
+	v.short = (h.First+n)%BlockSize != 0
 	want := make([]Hash, n)
 	for i := range want {
 		want[i] = Hash(h.Hashes[i*sha256.Size : (i+1)*sha256.Size])

@@ -194,3 +194,11 @@ func (s *Store) Plan(ctx context.Context, text string) (string, error) {
 	}
 	return plan.String(), rows.Err()
 }
+
+// CountWhere counts an organization's rows of a table under a condition.
+func (s *Store) CountWhere(ctx context.Context, org uid.Org, table, condition string) (n int, err error) {
+	err = s.db.read(ctx, only(org), true, func(ctx context.Context, v *View) error {
+		return v.sql.QueryRowContext(ctx, rebind(s.dialect, "SELECT count(*) FROM "+table+" WHERE org = $1 AND "+condition), string(org)).Scan(&n)
+	})
+	return n, err
+}

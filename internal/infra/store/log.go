@@ -203,7 +203,7 @@ func (s *Store) checkLog(ctx context.Context, tx *sql.Tx, org uid.Org, size uint
 // rebuildPage is how many leaves are read at a time while a log is rebuilt.
 const rebuildPage = 2000
 
-// rebuildLog recomputes nodes and edge of a log from its leaf hashes.
+// rebuildLog recomputes nodes and edge of a log from the roots of its dropped ranges and the leaf hashes that follow.
 func (s *Store) rebuildLog(ctx context.Context, tx *sql.Tx, org uid.Org) error {
 	drop, err := s.queries.get("log.nodes_drop")
 	if err != nil {
@@ -214,6 +214,9 @@ func (s *Store) rebuildLog(ctx context.Context, tx *sql.Tx, org uid.Org) error {
 	}
 	p := newLogWriter(s).begin()
 	r := &audit.Range{}
+	if err := s.growDropped(ctx, tx, org, r); err != nil {
+		return err
+	}
 	for {
 		flat := make([]any, 0, 4*rebuildPage)
 		n := 0

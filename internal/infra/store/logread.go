@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -48,16 +49,29 @@ func (s *Store) LogNodes(org uid.Org) audit.NodeSource {
 	}
 }
 
-// LogEntry returns one entry; NotFound where the organization has none of that id.
+// LogEntry returns one entry; NotFound where the organization has none of that id, or retention has dropped it.
 func (s *Store) LogEntry(ctx context.Context, org uid.Org, id uid.Entry) (Logged, error) {
 	list, err := s.logged(ctx, org, "log.entry", string(id))
 	if err != nil {
 		return Logged{}, err
 	}
 	if len(list) == 0 {
-		return Logged{}, fault.Missing("audit entry")
+		return Logged{}, s.missingEntry(ctx, org)
 	}
 	return list[0], nil
+}
+
+// missingEntry says that an entry isn't there, and where retention has dropped some, that it may be one of them.
+func (s *Store) missingEntry(ctx context.Context, org uid.Org) error {
+	first, newest, err := s.LogFirst(ctx, org)
+	if err != nil {
+		return err
+	}
+	if first == 0 {
+		return fault.Missing("audit entry")
+	}
+	return fault.New(fault.NotFound, fault.CodeNotFound, "audit entry not found; retention has dropped the first "+
+		strconv.FormatUint(first, 10)+" entries, up to "+newest.Format(time.RFC3339))
 }
 
 // LogEntries returns the entries with from ≤ index < to in order, at most limit (0 and more than 1,000 = 1,000).
@@ -101,7 +115,8 @@ func (s *Store) LogBacklog(ctx context.Context) (n int64, oldest time.Time, err 
 }
 
 // EachLogged calls f for the entries with from ≤ index < to in order, for exports: in pages, each a short read of its
-// own, which is sound because entries are never changed. It stops with f's error; a gap is an Internal fault.
+// own, which is sound because entries are never changed. It stops with f's error; a gap is an Internal fault, except
+// where retention has dropped entries meanwhile: then it is a Conflict fault and the export must begin anew.
 func (s *Store) EachLogged(ctx context.Context, org uid.Org, from, to uint64, f func(Logged) error) error {
 	for from < to {
 		list, err := s.LogEntries(ctx, org, from, to, maxLogged)
@@ -109,11 +124,11 @@ func (s *Store) EachLogged(ctx context.Context, org uid.Org, from, to uint64, f 
 			return err
 		}
 		if len(list) == 0 {
-			return fault.New(fault.Internal, fault.CodeLogCorrupt, "entries of the audit log are missing")
+			return s.gap(ctx, org, from)
 		}
 		for i := range list {
 			if list[i].Index != from {
-				return fault.New(fault.Internal, fault.CodeLogCorrupt, "entries of the audit log are missing")
+				return s.gap(ctx, org, from)
 			}
 			if err := f(list[i]); err != nil {
 				return err
@@ -122,6 +137,18 @@ func (s *Store) EachLogged(ctx context.Context, org uid.Org, from, to uint64, f 
 		}
 	}
 	return nil
+}
+
+// gap says why an entry that was to be read isn't there.
+func (s *Store) gap(ctx context.Context, org uid.Org, index uint64) error {
+	first, _, err := s.LogFirst(ctx, org)
+	if err != nil {
+		return err
+	}
+	if index < first {
+		return fault.New(fault.Conflict, fault.CodeConflict, "retention has dropped entries of the audit log that were to be read; begin again")
+	}
+	return fault.New(fault.Internal, fault.CodeLogCorrupt, "entries of the audit log are missing")
 }
 
 func (s *Store) logged(ctx context.Context, org uid.Org, name string, args ...any) ([]Logged, error) {

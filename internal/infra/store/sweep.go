@@ -32,8 +32,8 @@ func (s *Store) sweep(ctx context.Context) error {
 	}
 }
 
-// Sweep removes expired idempotency keys, outbox events past their time, ended sessions, replaced secrets and idle
-// windows, all there are. Run does it by itself.
+// Sweep removes expired idempotency keys, outbox events past their time, ended sessions, replaced secrets, idle
+// windows and audit entries past their organization's retention, all there are. Run does it by itself.
 func (s *Store) Sweep(ctx context.Context) error {
 	now := s.now()
 	kept := s.cfg.EventsKept
@@ -64,5 +64,5 @@ func (s *Store) Sweep(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return s.retain(ctx)
 }

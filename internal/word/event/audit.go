@@ -61,6 +61,8 @@ const (
 	LogEntriesRead    Audit = "log.entries.read"
 	LogProofRead      Audit = "log.proof.read"
 	LogExported       Audit = "log.exported"
+	LogRetained       Audit = "log.retained" // the server dropped a range of entries past their retention; the resource names it
+	LogErased         Audit = "log.erased"   // the operator erased personal data beside entries; the reason counts them
 	VerifyKeysRead    Audit = "verification_keys.read"
 	VerifyKeysExport  Audit = "verification_keys.exported"
 )
