@@ -29,8 +29,9 @@ func (h *handlers) logRoutes() []api.Entry {
 		api.Op(api.Route[entriesIn, Out[EntryPage]]{
 			ID: "listLogEntries", Method: http.MethodGet, Path: "/api/log/entries", Family: problem.Platform,
 			Scope: access.AuditRead, Audit: event.LogEntriesRead, Tags: []string{tagLog}, Summary: "List audit entries",
-			Description: "Newest first, entries that have no place in the log yet in front; `order=asc` reads from `from` on.",
-			Handle:      h.entries,
+			Description: "Newest first, entries that have no place in the log yet in front; `order=asc` reads from `from` on. Entries " +
+				"that retention has dropped are 404.",
+			Errors: []int{http.StatusNotFound}, Handle: h.entries,
 		}),
 		api.Op(api.Route[struct{}, Out[VerificationKeys]]{
 			ID: "listVerificationKeys", Method: http.MethodGet, Path: "/api/keys", Family: problem.Platform,
@@ -44,7 +45,7 @@ func (h *handlers) logRoutes() []api.Entry {
 type entriesIn struct {
 	Limit  int    `query:"limit" default:"20" minimum:"1" maximum:"100"`
 	Order  string `query:"order" enum:"desc,asc" default:"desc"`
-	From   int64  `query:"from" minimum:"0" doc:"With order=asc: the first index."`
+	From   int64  `query:"from" minimum:"0" doc:"With order=asc: the first index; default: the first entry that retention has left."`
 	Cursor string `query:"cursor" maxLength:"256" doc:"nextCursor of the page before."`
 }
 
@@ -57,6 +58,7 @@ type EntryPage struct {
 // EntryMeta says where a page of entries stands.
 type EntryMeta struct {
 	Total      uint64 `json:"total" doc:"Entries that have a place in the log: its size."`
+	First      uint64 `json:"first" doc:"Index of the first entry that retention has left; total still counts those before."`
 	Limit      int    `json:"limit"`
 	NextCursor string `json:"nextCursor,omitempty"`
 }
@@ -160,17 +162,24 @@ func (h *handlers) entries(ctx context.Context, in *entriesIn) (*Out[EntryPage],
 	if err != nil {
 		return nil, err
 	}
+	first, newest, err := h.d.Log.LogFirst(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	if at < first && (at > 0 || in.Cursor != "") {
+		return nil, dropped(first, newest)
+	}
 	list, err := h.read(ctx, org, in, at, edge.Size())
 	if err != nil {
 		return nil, err
 	}
-	out := EntryPage{Data: make([]Entry, len(list)), Meta: EntryMeta{Total: edge.Size(), Limit: in.Limit}}
+	out := EntryPage{Data: make([]Entry, len(list)), Meta: EntryMeta{Total: edge.Size(), First: first, Limit: in.Limit}}
 	for i, e := range list {
 		if out.Data[i], err = entryView(e); err != nil {
 			return nil, err
 		}
 	}
-	out.Meta.NextCursor = next(org, filters, in, list, edge.Size())
+	out.Meta.NextCursor = next(org, filters, in, list, out.Meta)
 	return &Out[EntryPage]{Body: out}, nil
 }
 
@@ -185,7 +194,7 @@ func (h *handlers) read(ctx context.Context, org uid.Org, in *entriesIn, at, siz
 }
 
 // next is the cursor behind a full page: the index to begin at, or to stay below.
-func next(org uid.Org, filters string, in *entriesIn, list []LogEntry, size uint64) string {
+func next(org uid.Org, filters string, in *entriesIn, list []LogEntry, log EntryMeta) string {
 	if len(list) < in.Limit {
 		return ""
 	}
@@ -193,11 +202,11 @@ func next(org uid.Org, filters string, in *entriesIn, list []LogEntry, size uint
 	at := last.Index
 	switch {
 	case last.Pending:
-		at = size // a page of pending entries only; the log's newest come next
+		at = log.Total // a page of pending entries only; the log's newest come next
 	case in.Order == "asc":
 		at++
 	}
-	if (in.Order == "asc" && at >= size) || (in.Order != "asc" && at == 0) {
+	if (in.Order == "asc" && at >= log.Total) || (in.Order != "asc" && at <= log.First) {
 		return ""
 	}
 	return page.Cursor(org, filters, page.Key{Sort: int64(at), ID: logList}) //nolint:gosec // sizes stay far below 2^63

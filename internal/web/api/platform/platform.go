@@ -57,6 +57,8 @@ type Log interface {
 	Keys(ctx context.Context, org uid.Org) (audit.Keys, error)
 	LogRange(ctx context.Context, org uid.Org) (audit.Range, error)
 	LogNodes(org uid.Org) audit.NodeSource
+	// LogFirst returns the index of the first entry that retention has left, and the time of the youngest it dropped.
+	LogFirst(ctx context.Context, org uid.Org) (uint64, time.Time, error)
 	LogEntry(ctx context.Context, org uid.Org, id uid.Entry) (LogEntry, error)
 	// LogEntries returns entries with from ≤ index < to, oldest first; LogNewest those below before (0 = from the end),
 	// newest first, pending ones in front.

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -27,8 +28,9 @@ func (h *handlers) proofRoutes() []api.Entry {
 		api.Op(api.Route[consistencyIn, Out[ConsistencyProof]]{
 			ID: "proveConsistency", Method: http.MethodGet, Path: "/api/log/proof/consistency", Family: problem.Platform,
 			Scope: access.AuditRead, Audit: event.LogProofRead, Tags: []string{tagLog}, Summary: "Prove that the log only grew",
-			Description: "RFC 6962 consistency proof between two sizes: the log of the second begins with the log of the first.",
-			Handle:      h.consistency,
+			Description: "RFC 6962 consistency proof between two sizes: the log of the second begins with the log of the first. Of sizes " +
+				"before the first entry that retention has left, only multiples of 256 can still be proven.",
+			Errors: []int{http.StatusNotFound}, Handle: h.consistency,
 		}),
 	}
 }
@@ -105,11 +107,34 @@ func (h *handlers) consistency(ctx context.Context, in *consistencyIn) (*Out[Con
 	if from > to {
 		return nil, fault.Wrong("query.from", "must not be more than the newer size")
 	}
+	if err := h.provable(ctx, org, from, to); err != nil {
+		return nil, err
+	}
 	path, err := audit.Consistency(ctx, from, to, h.d.Log.LogNodes(org))
 	if err != nil {
 		return nil, err
 	}
 	return &Out[ConsistencyProof]{Body: ConsistencyProof{From: from, To: to, Path: hashes(path)}}, nil
+}
+
+// provable refuses sizes whose proof needs what retention has dropped.
+func (h *handlers) provable(ctx context.Context, org uid.Org, sizes ...uint64) error {
+	first, newest, err := h.d.Log.LogFirst(ctx, org)
+	if err != nil {
+		return err
+	}
+	for _, size := range sizes {
+		if !audit.Provable(size, first) {
+			return dropped(first, newest)
+		}
+	}
+	return nil
+}
+
+// dropped says that what was asked for is no longer there.
+func dropped(first uint64, newest time.Time) error {
+	return fault.New(fault.NotFound, fault.CodeNotFound, "it was dropped by retention: the log is kept from entry "+
+		strconv.FormatUint(first, 10)+" on, without those up to "+newest.UTC().Format(time.RFC3339))
 }
 
 // size returns the wanted size of the log, 0 = the present one; more than there is, is wrong.
