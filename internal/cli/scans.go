@@ -79,11 +79,15 @@ func (s *scansCommand) submit() *cobra.Command {
 			if wait {
 				return s.follow(cmd, api, scan.ID)
 			}
-			return s.show(scan)
+			if err := s.show(scan); err != nil || s.json {
+				return err
+			}
+			s.said("follow it with: assay scans watch %s", scan.ID)
+			return nil
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.ScanType, "type", "sentinel", "engine: see GET /scan-api/api/v1/engines or `assay doctor`")
+	f.StringVar(&o.ScanType, "type", "sentinel", "the engine, such as sentinel or nmap; GET /scan-api/api/v1/engines lists them")
 	f.StringVar(&o.TargetType, "target-type", "", "host, url, domain, ip or network (default: read off the target)")
 	f.StringVar(&o.Name, "name", "", "a name for people")
 	f.StringVar(&o.Priority, "priority", "", "critical, high, normal or low")
@@ -231,9 +235,17 @@ func (s *scansCommand) scanTable(list ...client.Scan) {
 		if outcome == "" {
 			outcome = "–"
 		}
-		rows = append(rows, []string{v.ID, v.ScanType, shorten(v.Target, 50), v.Status, fmt.Sprintf("%d %%", v.Progress), outcome, found, when(&v.CreatedAt)})
+		rows = append(rows, []string{v.ID, v.ScanType, shorten(v.Target, 50), course(v), outcome, found, when(&v.CreatedAt)})
 	}
-	s.table([]string{"ID", "ENGINE", "TARGET", "STATUS", "PROGRESS", "OUTCOME", "FINDINGS", "CREATED"}, rows)
+	s.table([]string{"ID", "ENGINE", "TARGET", "STATUS", "OUTCOME", "FINDINGS", "CREATED"}, rows)
+}
+
+// course is how far a scan is.
+func course(v client.Scan) string {
+	if v.Status == "queued" {
+		return v.Status
+	}
+	return fmt.Sprintf("%s %d %%", v.Status, v.Progress)
 }
 
 // failed turns a scan that ended badly into the exit code of a bad result.
