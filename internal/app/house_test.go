@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -29,6 +30,12 @@ import (
 const patience = 60 * time.Second
 
 const scanAPI = "/scan-api/api/v1"
+
+func TestMain(m *testing.M) {
+	// These tests wait for engines and servers more than they compute.
+	_ = flag.Set("test.parallel", "4") // a flag of the command line still wins
+	os.Exit(m.Run())
+}
 
 // house is a whole server in this process, set up as `assay init` does it, with the API key of its organization.
 type house struct {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -23,6 +24,8 @@ import (
 
 // TestMain makes this test binary the command `assay` too, so that scripts and tests start real processes of it.
 func TestMain(m *testing.M) {
+	// These tests wait for processes, engines and leases more than they compute.
+	_ = flag.Set("test.parallel", "4") // a flag of the command line still wins
 	testscript.Main(m, map[string]func(){
 		"assay": func() { os.Exit(cli.Main(os.Args[1:], cli.OS())) },
 	})

@@ -28,6 +28,9 @@ const (
 	recheck = 4 * time.Second
 	// writeTime is how long a reader may take for one event.
 	writeTime = 10 * time.Second
+	// settle is how long after a scan's end its last events may take to get their place in the outbox, which on
+	// PostgreSQL they get after the commit that ended the scan.
+	settle = 2 * time.Second
 	// eventBatch bounds one read of events.
 	eventBatch = 100
 )
@@ -97,6 +100,13 @@ type feed struct {
 	scan  scan.Scan
 	after int64
 	wake  <-chan struct{}
+	told  scan.Status // the status in the state that was sent last
+	ended bool        // what ended the scan was sent, or won't come any more
+}
+
+// over reports whether there is nothing more to tell.
+func (f *feed) over() bool {
+	return f.scan.Status.Terminal() && (f.ended || f.h.d.Now().Sub(f.scan.EndedAt) >= settle)
 }
 
 // run sends until the scan is terminal, the caller is gone or may listen no more, or the server stops. Every end looks
@@ -111,7 +121,11 @@ func (f *feed) run(ctx context.Context) {
 	look, beat := time.NewTicker(recheck), time.NewTicker(heartbeat)
 	defer look.Stop()
 	defer beat.Stop()
-	for !f.scan.Status.Terminal() {
+	for !f.over() {
+		var late <-chan time.Time
+		if f.scan.Status.Terminal() {
+			late = time.After(settle)
+		}
 		going := true
 		select {
 		case <-ctx.Done():
@@ -124,15 +138,20 @@ func (f *feed) run(ctx context.Context) {
 			going = mw.From(ctx).StillAllowed(ctx) == nil && f.catchUp(ctx)
 		case <-beat.C:
 			going = f.send(": still here\n\n")
+		case <-late:
+			going, f.ended = f.catchUp(ctx), true
 		}
 		if !going {
 			return
 		}
 	}
+	if f.told != f.scan.Status {
+		f.send(f.state())
+	}
 }
 
-// catchUp sends what has happened since, and the scan's state where no event told it. The scan is read before its
-// events: what makes it terminal is then among them.
+// catchUp sends what has happened since, and the scan's state where no event told it; a terminal state comes last of
+// all, with the end of the stream.
 func (f *feed) catchUp(ctx context.Context) bool {
 	now, err := f.h.d.Scans.Get(ctx, f.scan.Org, f.scan.ID)
 	if err != nil {
@@ -149,6 +168,7 @@ func (f *feed) catchUp(ctx context.Context) bool {
 				return false
 			}
 			f.after, told = e.Seq, true
+			f.ended = f.ended || ends(e.Type)
 		}
 		if len(list) < eventBatch {
 			break
@@ -156,13 +176,19 @@ func (f *feed) catchUp(ctx context.Context) bool {
 	}
 	moved := now.Status != f.scan.Status || now.Progress != f.scan.Progress || now.Phase != f.scan.Phase
 	f.scan = now
-	if moved && (!told || now.Status.Terminal()) {
+	if moved && !told && !now.Status.Terminal() {
 		return f.send(f.state())
 	}
 	return true
 }
 
+// ends reports whether an event is the last of its scan.
+func ends(t event.Type) bool {
+	return t == event.ScanCompleted || t == event.ScanFailed || t == event.ScanCancelled
+}
+
 func (f *feed) state() string {
+	f.told = f.scan.Status
 	b, err := json.Marshal(state{
 		ScanID: string(f.scan.ID), Status: string(f.scan.Status), Progress: f.scan.Progress, Phase: f.scan.Phase,
 	})
