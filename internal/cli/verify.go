@@ -71,8 +71,8 @@ func (stdio IO) verdict(v verification, report audit.Report, err error) error {
 	switch {
 	case err == nil:
 		if !v.json {
-			fmt.Fprintf(stdio.Out, "good: %d entries of organization %s, up to %s, under a checkpoint with both signatures\n",
-				report.Entries, report.Org, report.Newest.UTC().Format(time.RFC3339))
+			fmt.Fprintf(stdio.Out, "good: %d entries of organization %s, up to %s, under a checkpoint with both signatures%s\n",
+				report.Entries, report.Org, report.Newest.UTC().Format(time.RFC3339), gone(report))
 		}
 		return nil
 	case f.Code == fault.CodeUntrustedKey:
@@ -93,6 +93,18 @@ func (stdio IO) verdict(v verification, report audit.Report, err error) error {
 		stdio.said("  and %d more", report.More)
 	}
 	return exit{exitBad}
+}
+
+// gone says what a good export no longer holds.
+func gone(r audit.Report) string {
+	text := ""
+	if r.First > 0 {
+		text += fmt.Sprintf("; retention has dropped the first %d", r.First)
+	}
+	if r.Erased > 0 {
+		text += fmt.Sprintf("; %d without their personal data", r.Erased)
+	}
+	return text
 }
 
 // oldCheckpoint reads the older checkpoint and believes it only when trusted keys signed it.
