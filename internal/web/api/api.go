@@ -45,8 +45,8 @@ type API struct {
 	routes  map[string]*mw.Route
 	entries []Entry
 	claims  *claims
-	json    []byte
-	yaml    []byte
+	json    func() ([]byte, error) // the API document; written when somebody first asks for it
+	yaml    func() ([]byte, error)
 }
 
 // New builds the mux and the OpenAPI document from the table, adding the documentation's own routes. A table that
@@ -67,7 +67,8 @@ func New(d Deps, entries []Entry) (*API, error) {
 		a.routes[e.Pattern()] = &route
 		e.bind(a)
 	}
-	return a, a.render()
+	a.describe()
+	return a, nil
 }
 
 // check says what a route of the table lacks.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"assay.dev/assay/internal/org/access"
+	"assay.dev/assay/internal/web/mw"
 )
 
 // The reference page: it draws itself from /openapi.json and loads nothing from anywhere else.
@@ -17,8 +18,8 @@ var docs embed.FS
 // documentation are the routes of the API's own description.
 func (a *API) documentation() []Entry {
 	return []Entry{
-		page("/openapi.json", "application/json", func() []byte { return a.json }),
-		page("/openapi.yaml", "application/yaml", func() []byte { return a.yaml }),
+		page("/openapi.json", "application/json", func() ([]byte, error) { return a.json() }),
+		page("/openapi.yaml", "application/yaml", func() ([]byte, error) { return a.yaml() }),
 		page("/docs", "text/html; charset=utf-8", embedded("docs/index.html")),
 		page("/docs/app.js", "text/javascript; charset=utf-8", embedded("docs/app.js")),
 		page("/docs/app.css", "text/css; charset=utf-8", embedded("docs/app.css")),
@@ -26,22 +27,20 @@ func (a *API) documentation() []Entry {
 	}
 }
 
-func embedded(name string) func() []byte {
-	return func() []byte {
-		b, err := docs.ReadFile(name)
-		if err != nil {
-			return nil // the build embeds it, or fails
-		}
-		return b
-	}
+func embedded(name string) func() ([]byte, error) {
+	return func() ([]byte, error) { return docs.ReadFile(name) }
 }
 
 // page serves a fixed text with a validator, so that browsers ask but seldom load.
-func page(path, media string, content func() []byte) Entry {
+func page(path, media string, content func() ([]byte, error)) Entry {
 	return Plain(Raw{
 		Method: http.MethodGet, Path: path, Scope: access.Public, Exempt: true, Page: true,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			b := content()
+			b, err := content()
+			if err != nil {
+				mw.From(r.Context()).Fail(err)
+				return
+			}
 			sum := sha256.Sum256(b)
 			etag := `"` + hex.EncodeToString(sum[:8]) + `"`
 			w.Header().Set("ETag", etag)

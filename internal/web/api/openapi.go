@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -206,8 +207,9 @@ func (a *API) produces(op *huma.Operation, media []Media) {
 	op.Responses[strconv.Itoa(op.DefaultStatus)].Content = content
 }
 
-// render writes the document down, once, when the table is complete.
-func (a *API) render() error {
+// describe completes the document when the table is complete. Its texts are written when somebody first asks for them:
+// that takes longer than all the rest of a start, and most starts serve no reader.
+func (a *API) describe() {
 	oapi := a.huma.OpenAPI()
 	// huma derives a schema from the error type that travels through it, and a default answer where a route documents no
 	// error; the families' own are in the responses.
@@ -222,18 +224,19 @@ func (a *API) render() error {
 	for _, s := range oapi.Components.Schemas.Map() {
 		notNull(s, map[*huma.Schema]bool{})
 	}
-	raw, err := json.Marshal(oapi)
-	if err != nil {
-		return err
-	}
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, raw, "", "  "); err != nil {
-		return err
-	}
-	indented.WriteByte('\n')
-	a.json = indented.Bytes()
-	a.yaml, err = oapi.YAML()
-	return err
+	a.json = sync.OnceValues(func() ([]byte, error) {
+		raw, err := json.Marshal(oapi)
+		if err != nil {
+			return nil, err
+		}
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, raw, "", "  "); err != nil {
+			return nil, err
+		}
+		indented.WriteByte('\n')
+		return indented.Bytes(), nil
+	})
+	a.yaml = sync.OnceValues(oapi.YAML) // reads the document, as the other does: neither changes it
 }
 
 // notNull takes the null off every list: ours are never absent, only empty.
@@ -255,7 +258,7 @@ func notNull(s *huma.Schema, seen map[*huma.Schema]bool) {
 }
 
 // JSON returns the OpenAPI document.
-func (a *API) JSON() []byte { return a.json }
+func (a *API) JSON() ([]byte, error) { return a.json() }
 
 // Document returns the OpenAPI document of a table, as api/openapi.json holds it, without serving anything.
 func Document(entries []Entry) ([]byte, error) {
@@ -263,5 +266,5 @@ func Document(entries []Entry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.JSON(), nil
+	return a.JSON()
 }
