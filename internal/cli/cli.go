@@ -39,14 +39,19 @@ type IO struct {
 	Environ  []string
 	Terminal bool // standard error is a terminal: bars may be drawn
 	Styled   bool // standard output is a terminal: headers may be bold
+	Width    int  // columns of that terminal, within which tables are kept; 0 = any
 }
 
 // OS returns the real process's.
 func OS() IO {
-	return IO{
+	stdio := IO{
 		Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())), Styled: term.IsTerminal(int(os.Stdout.Fd())),
 	}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		stdio.Width = width
+	}
+	return stdio
 }
 
 // getenv looks a variable up, "" where it isn't set.
@@ -175,10 +180,25 @@ func strict(c *cobra.Command) {
 			return nil
 		}
 		if err := check(cmd, args); err != nil {
-			return usage{err}
+			return usage{argumentMistake(cmd, args, err)}
 		}
 		return nil
 	}
+}
+
+// argumentMistake says what a command wants in the words of its usage line.
+func argumentMistake(cmd *cobra.Command, args []string, err error) error {
+	_, wanted, _ := strings.Cut(cmd.Use, " ")
+	name := strings.TrimPrefix(cmd.CommandPath(), "assay ")
+	switch {
+	case cmd.HasSubCommands():
+		return err
+	case wanted == "":
+		return fmt.Errorf("%s takes no arguments, so not %q", name, args[0])
+	case len(args) == 0:
+		return fmt.Errorf("%s wants %s, and nothing was given", name, wanted)
+	}
+	return fmt.Errorf("%s wants %s; the number of arguments given is %d", name, wanted, len(args))
 }
 
 func version(stdio IO) *cobra.Command {

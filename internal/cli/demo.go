@@ -187,7 +187,7 @@ func (d *demonstration) scan(ctx context.Context, engine string) error {
 	if err != nil {
 		return err
 	}
-	b := newBar(d.IO, engine, false)
+	b := newBar(d.IO, engine, scan.Attempt, false)
 	scan, err = d.api.Watch(ctx, scan.ID, b.see)
 	b.done()
 	if err != nil {

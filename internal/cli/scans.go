@@ -237,7 +237,7 @@ func (s *scansCommand) scanTable(list ...client.Scan) {
 		}
 		rows = append(rows, []string{v.ID, v.ScanType, shorten(v.Target, 50), course(v), outcome, found, when(&v.CreatedAt)})
 	}
-	s.table([]string{"ID", "ENGINE", "TARGET", "STATUS", "OUTCOME", "FINDINGS", "CREATED"}, rows)
+	s.table([]string{"ID", "ENGINE", "TARGET", "STATUS", "OUTCOME", "FOUND", "CREATED"}, rows)
 }
 
 // course is how far a scan is.

@@ -92,7 +92,7 @@ func doctor(stdio IO) *cobra.Command {
 				for _, c := range checks {
 					rows = append(rows, []string{c.State, c.Name, c.Detail})
 				}
-				stdio.table([]string{"STATE", "WHAT", "DETAIL"}, rows)
+				stdio.prose([]string{"STATE", "WHAT", "DETAIL"}, rows)
 			}
 			for _, c := range checks {
 				if c.State == app.CheckBroken {
@@ -131,7 +131,7 @@ func configuration(stdio IO) *cobra.Command {
 			for _, s := range config.Reference() {
 				rows = append(rows, []string{s.Key, s.Env, s.Default, s.Help})
 			}
-			stdio.table([]string{"KEY", "ENVIRONMENT", "DEFAULT", "WHAT IT IS"}, rows)
+			stdio.prose([]string{"KEY", "ENVIRONMENT", "DEFAULT", "WHAT IT IS"}, rows)
 			return nil
 		},
 	}

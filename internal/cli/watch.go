@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -13,29 +14,68 @@ import (
 
 // bar shows a scan's progress: a bar on a terminal, one line per phase elsewhere, nothing with --json.
 type bar struct {
-	io    IO
-	quiet bool
-	title string
-	bar   *progressbar.ProgressBar
-	phase string
+	io       IO
+	quiet    bool
+	title    string
+	bar      *progressbar.ProgressBar
+	phase    string
+	attempt  int
+	progress int
+	stop     chan struct{}
+	stopped  chan struct{}
 }
 
-func newBar(stdio IO, title string, quiet bool) *bar {
-	b := &bar{io: stdio, quiet: quiet, title: title}
-	if stdio.Terminal && !quiet {
-		b.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(stdio.Err), progressbar.OptionSetDescription(title),
-			progressbar.OptionSetWidth(30), progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(false),
-			progressbar.OptionClearOnFinish())
+// newBar begins a bar for the scan as it is now; done ends it.
+func newBar(stdio IO, title string, attempt int, quiet bool) *bar {
+	b := &bar{io: stdio, quiet: quiet, title: title, attempt: attempt, stop: make(chan struct{}), stopped: make(chan struct{})}
+	if !stdio.Terminal || quiet {
+		close(b.stopped)
+		return b
 	}
+	b.bar = progressbar.NewOptions(100, progressbar.OptionSetWriter(stdio.Err), progressbar.OptionSetDescription(title),
+		progressbar.OptionSetWidth(30), progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionUseANSICodes(true), progressbar.OptionClearOnFinish())
+	go b.tick()
 	return b
+}
+
+// tick keeps the clock of the bar going while the scan says nothing.
+func (b *bar) tick() {
+	defer close(b.stopped)
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case <-second.C:
+			_ = b.bar.RenderBlank() // a bar that can't be drawn must not end the scan's view
+		}
+	}
+}
+
+// old reports whether an event tells nothing about where the scan is now: a stream begins with that, and then repeats
+// what led there.
+func (b *bar) old(e client.Event) bool {
+	if e.Status == "" {
+		return true
+	}
+	if e.Type != "scan.state" && (e.Attempt < b.attempt || (e.Attempt == b.attempt && e.Progress < b.progress)) {
+		return true
+	}
+	b.attempt, b.progress = max(b.attempt, e.Attempt), e.Progress
+	return false
 }
 
 // see takes one event.
 func (b *bar) see(e client.Event) {
-	if b.quiet {
+	if b.quiet || b.old(e) {
 		return
 	}
 	phase := printable(e.Phase)
+	if e.Status == "queued" {
+		phase = "waiting in line"
+	}
 	if b.bar != nil {
 		b.bar.Describe(fmt.Sprintf("%s %-18s", b.title, shorten(phase, 18)))
 		_ = b.bar.Set(min(e.Progress, 99)) // a bar that can't be drawn must not end the scan's view
@@ -48,6 +88,8 @@ func (b *bar) see(e client.Event) {
 }
 
 func (b *bar) done() {
+	close(b.stop)
+	<-b.stopped
 	if b.bar != nil {
 		_ = b.bar.Finish()
 	}
@@ -55,13 +97,19 @@ func (b *bar) done() {
 
 // follow watches a scan to its end and prints its findings.
 func (s *scansCommand) follow(cmd *cobra.Command, api *client.Client, id string) error {
-	first, err := api.Scan(cmd.Context(), id)
+	scan, err := api.Scan(cmd.Context(), id)
 	if err != nil {
 		return err
 	}
-	b := newBar(s.IO, first.ScanType+" "+shorten(printable(first.Target), 40), s.json)
-	scan, err := api.Watch(cmd.Context(), id, b.see)
-	b.done()
+	if !scan.Terminal() {
+		b := newBar(s.IO, scan.ScanType+" "+shorten(printable(scan.Target), 40), scan.Attempt, s.json)
+		scan, err = api.Watch(cmd.Context(), id, b.see)
+		b.done()
+	}
+	if err != nil && cmd.Context().Err() != nil {
+		s.said("no longer watching; the scan goes on. Watch it again or end it with:\n  assay scans watch %s\n  assay scans cancel %s", id, id)
+		return exit{exitError}
+	}
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type Scan struct {
 	Priority       string          `json:"priority"`
 	Progress       int             `json:"progress"`
 	Phase          string          `json:"phase,omitempty"`
+	Attempt        int             `json:"attempt"`
 	Tags           []string        `json:"tags,omitempty"`
 	Options        json.RawMessage `json:"options,omitempty"`
 	Timeout        int             `json:"timeout,omitempty"`

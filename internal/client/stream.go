@@ -20,7 +20,8 @@ type Event struct {
 	Type     string `json:"-"`
 	Progress int    `json:"progress"`
 	Phase    string `json:"phase"`
-	Status   string `json:"status"`
+	Status   string `json:"status"` // empty in events that tell of something else than the scan's course
+	Attempt  int    `json:"attempt"`
 }
 
 // maxLine bounds one line of an event stream.
