@@ -154,7 +154,9 @@ type answer struct {
 
 // code is the error's code, "" where it is none.
 func (a answer) code() string {
-	var doc struct{ Code string }
+	var doc struct {
+		Code string `json:"code"`
+	}
 	_ = json.Unmarshal(a.body, &doc)
 	return doc.Code
 }
@@ -162,7 +164,9 @@ func (a answer) code() string {
 // into decodes the body, in the scan API's envelope or bare.
 func (a answer) into(t *testing.T, v any) {
 	t.Helper()
-	var e struct{ Data json.RawMessage }
+	var e struct {
+		Data json.RawMessage `json:"data"`
+	}
 	if err := json.Unmarshal(a.body, &e); err == nil && bytes.HasPrefix(a.body, []byte(`{"success"`)) {
 		a.body = e.Data
 	}

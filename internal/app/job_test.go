@@ -158,8 +158,8 @@ func planted(t *testing.T, weak *simulator.WeakTarget, j job, found []seen) {
 type event struct {
 	id, name string
 	data     struct {
-		Status   string
-		Progress int
+		Status   string `json:"status"`
+		Progress int    `json:"progress"`
 	}
 }
 

@@ -116,8 +116,8 @@ func newEstate(t *testing.T, env ...string) *estate {
 	}
 	e.env = cleanEnv(append(env, "ASSAY_ENGINE_PATH="+dir+",/usr/bin,/bin", "ASSAY_RATE_LIMIT_CEILING=0", "ASSAY_SHUTDOWN_TIMEOUT=5s")...)
 	var made struct {
-		OrganizationID string
-		APIKey         string
+		OrganizationID string `json:"organizationId"`
+		APIKey         string `json:"apiKey"`
 	}
 	if err := json.Unmarshal(e.assay("init", "--data", e.data, "--json"), &made); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func (e *estate) concurrency(n int) {
 func (e *estate) wait(id, want string, ok func(scan) bool) scan {
 	e.t.Helper()
 	var s scan
-	e.until(fmt.Sprintf("scan %s to be %s", id, want), patience, func() bool {
+	e.until(fmt.Sprintf("scan %s to be %s", id, want), func() bool {
 		s = e.get(id)
 		if s.Terminal() && !ok(s) {
 			e.t.Fatalf("scan %s ended as %s (%s %v %v), want %s", id, s.Status, s.Outcome, s.OutcomeReasons, s.Error, want)
@@ -249,7 +249,7 @@ func (e *estate) wait(id, want string, ok func(scan) bool) scan {
 }
 
 // until looks again and again, and fails the test where it never comes to pass.
-func (e *estate) until(what string, patience time.Duration, ok func() bool) {
+func (e *estate) until(what string, ok func() bool) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
 	defer cancel()

@@ -20,7 +20,7 @@ func TestAServerKilledWhileScansRunAndWaitGoesOnWithBoth(t *testing.T) {
 	held := e.submit("127.0.2.1")
 	queued := []string{e.submit("127.0.1.1"), e.submit("127.0.1.2")}
 	e.wait(held, "running", running(1))
-	e.until("the engine's start", patience, func() bool { return len(e.survivors()) == 1 })
+	e.until("the engine's start", func() bool { return len(e.survivors()) == 1 })
 	e.s.kill()
 	if len(e.survivors()) != 1 {
 		t.Fatal("the engine left no survivor; this test proves nothing")
@@ -31,7 +31,7 @@ func TestAServerKilledWhileScansRunAndWaitGoesOnWithBoth(t *testing.T) {
 		t.Errorf("survivors of the killed server are alive beside the new run: %v", left)
 	}
 	e.wait(held, "running again", running(2))
-	e.until("the engine's second start", patience, func() bool { return len(e.starts("127.0.2.1")) == 2 })
+	e.until("the engine's second start", func() bool { return len(e.starts("127.0.2.1")) == 2 })
 	for _, id := range queued {
 		if s := e.get(id); s.Status != "queued" || s.Attempt != 0 {
 			t.Errorf("a waiting scan is %s, attempt %d, while the one place is taken", s.Status, s.Attempt)
@@ -167,7 +167,7 @@ func TestAStoppedServerGivesItsScansBackUncounted(t *testing.T) {
 	e.concurrency(1)
 	held, queued := e.submit("127.0.2.1"), e.submit("127.0.1.1")
 	e.wait(held, "running", running(1))
-	e.until("the engine's start", patience, func() bool { return len(e.survivors()) == 1 })
+	e.until("the engine's start", func() bool { return len(e.survivors()) == 1 })
 	began := time.Now()
 	code, err := e.s.stop()
 	if err != nil || code != 0 {
@@ -228,7 +228,7 @@ func TestTwoServersOnOneDatabaseRunEachScanOnceAndTakeOverFromTheDead(t *testing
 
 	held := e.submit("127.0.4.1")
 	e.wait(held, "running", running(1))
-	e.until("the engine's start", patience, func() bool { return len(e.starts("127.0.4.1")) == 1 })
+	e.until("the engine's start", func() bool { return len(e.starts("127.0.4.1")) == 1 })
 	dead, alive := first, second
 	if e.starts("127.0.4.1")[0] == second.cmd.Process.Pid {
 		dead, alive = second, first
@@ -242,7 +242,7 @@ func TestTwoServersOnOneDatabaseRunEachScanOnceAndTakeOverFromTheDead(t *testing
 		t.Errorf("the take-over took %v", took)
 	}
 	t.Logf("taken over after %v", took.Round(time.Second))
-	e.until("the engine's second start", patience, func() bool { return len(e.starts("127.0.4.1")) == 2 })
+	e.until("the engine's second start", func() bool { return len(e.starts("127.0.4.1")) == 2 })
 	if parent := e.starts("127.0.4.1")[1]; parent != alive.cmd.Process.Pid {
 		t.Errorf("the second start is of process %d, not of the living server", parent)
 	}
