@@ -27,9 +27,9 @@ import (
 //	127.0.2.x       leaves a descendant that outlives it, and waits until the test releases it; then as above
 //	127.0.3.x       as the file mood says: reports its findings, an unreachable host, a host without the service, or gives up
 //	127.0.4.x       waits likewise, without the descendant
-//	127.0.8.0/24    reports three findings on each of 256 hosts
+//	127.0.N.0/24    reports nine findings on each of 256 hosts
 //
-// Each start is noted with its parent's process id. A start while another one of the same target still has a process
+// Each start is noted with its parent's process id, and each end. A start while another one of the same target still has a process
 // is noted as one too many: the lock on it is held by all that the start left behind.
 type estate struct {
 	t    *testing.T
@@ -72,15 +72,12 @@ esac
 cat "$dir/head.xml"
 case $target in
 */24)
-	n=0
-	while [ $n -lt 256 ]; do
-		sed "s/ADDR/127.0.8.$n/" "$dir/good.xml"
-		n=$((n + 1))
-	done ;;
+	sed "s/NET/${target%.0/24}/" "$dir/many.xml" ;;
 *)
 	sed "s/ADDR/$target/" "$dir/$mood.xml" ;;
 esac
 [ $mood = broken ] || cat "$dir/tail.xml"
+echo "$target" >>"$dir/ends"
 `
 
 const (
@@ -91,10 +88,26 @@ const (
 	engineHost = `<host><status state="up" reason="user-set" reason_ttl="0"/><address addr="ADDR" addrtype="ipv4"/>
 <ports><port protocol="tcp" portid="6379"><state state="open" reason="syn-ack" reason_ttl="64"/><service name="redis" product="Redis key-value store" method="probed" conf="10"/></port></ports></host>
 `
-	engineTail = `<runstats><finished time="1795303922" elapsed="0.11" exit="success"/><hosts up="1" down="0" total="1"/></runstats>
+	enginePorts = 3 // of each host of a network
+	engineTail  = `<runstats><finished time="1795303922" elapsed="0.11" exit="success"/><hosts up="1" down="0" total="1"/></runstats>
 </nmaprun>
 `
 )
+
+// engineNetwork is the report on a network.
+func engineNetwork() string {
+	var b strings.Builder
+	for host := range 256 {
+		head, port, _ := strings.Cut(strings.Replace(engineHost, "ADDR", fmt.Sprintf("NET.%d", host), 1), "<ports>")
+		b.WriteString(head + "<ports>")
+		port, tail, _ := strings.Cut(port, "</ports>")
+		for n := range enginePorts {
+			b.WriteString(strings.Replace(port, "6379", strconv.Itoa(6379+n), 1))
+		}
+		b.WriteString("</ports>" + tail)
+	}
+	return b.String()
+}
 
 // newEstate makes the installation; nothing runs yet.
 func newEstate(t *testing.T, env ...string) *estate {
@@ -103,6 +116,7 @@ func newEstate(t *testing.T, env ...string) *estate {
 	e := &estate{t: t, dir: dir, data: filepath.Join(dir, "data")}
 	for name, text := range map[string]string{
 		"nmap": strings.Replace(engineProgram, "DIR", dir, 1), "head.xml": engineHead, "tail.xml": engineTail, "good.xml": engineHost,
+		"many.xml":   engineNetwork(),
 		"closed.xml": strings.Replace(engineHost, `state="open" reason="syn-ack"`, `state="closed" reason="conn-refused"`, 1),
 		"silent.xml": strings.Replace(engineHost, `state="open" reason="syn-ack" reason_ttl="64"`, `state="filtered" reason="no-response" reason_ttl="0"`, 1),
 		"broken.xml": engineHost[:strings.Index(engineHost, "<ports>")],
