@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "serve": serveScript, "stop": stopScript, "weak": weak, "tarpit": tarpit, "extract": extract,
+			"exits": exits, "serve": serveScript, "halt": stopScript, "weak": weak, "tarpit": tarpit, "extract": extract,
 			"keys": keysOf, "tamper": tamper,
 		},
 	})
