@@ -32,14 +32,15 @@ import (
 // Each start is noted with its parent's process id, and each end. A start while another one of the same target still has a process
 // is noted as one too many: the lock on it is held by all that the start left behind.
 type estate struct {
-	t    *testing.T
-	dir  string
-	data string
-	env  []string
-	org  string
-	key  string
-	s    *server
-	api  *client.Client
+	t     *testing.T
+	dir   string
+	data  string
+	env   []string
+	org   string
+	key   string
+	s     *server
+	lives []*server // all that were started, the present one last
+	api   *client.Client
 }
 
 const engineProgram = `#!/bin/sh
@@ -140,8 +141,10 @@ func newEstate(t *testing.T, env ...string) *estate {
 	t.Cleanup(func() {
 		if e.s != nil {
 			e.s.kill()
+		}
+		for i, s := range e.lives {
 			if t.Failed() {
-				t.Logf("the server's log:\n%s", e.s.log.String())
+				t.Logf("the server's log, life %d:\n%s", i+1, s.log.String())
 			}
 		}
 		for _, pid := range e.survivors() {
@@ -167,6 +170,7 @@ func (e *estate) assay(args ...string) []byte {
 func (e *estate) start() {
 	e.t.Helper()
 	e.s, e.api = e.launch(e.data)
+	e.lives = append(e.lives, e.s)
 }
 
 func (e *estate) launch(data string, args ...string) (*server, *client.Client) {

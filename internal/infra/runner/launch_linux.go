@@ -75,12 +75,34 @@ func (c *child) start(ctx context.Context) (*exec.Cmd, error) {
 			return cmd, nil
 		}
 	}
-	cmd := c.command(ctx)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if err := c.begin(cmd); err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		cmd := c.command(ctx)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+		err := c.begin(cmd)
+		if err == nil {
+			return cmd, nil
+		}
+		if try == maxTries || !passing(err) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(tryAgain << try):
+		}
 	}
-	return cmd, nil
+}
+
+// A start that a busy machine refused is tried again, waiting 20 ms, then twice as long each time.
+const (
+	maxTries = 5
+	tryAgain = 20 * time.Millisecond
+)
+
+// passing reports whether a start failed for a reason that passes: no process or memory to be had just now, or a
+// program file that somebody is just writing (an upgrade, or a fork that still holds its descriptor).
+func passing(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ETXTBSY)
 }
 
 // begin starts cmd with signals held back until the group is known: ctx may be done already.

@@ -421,3 +421,18 @@ func BenchmarkLaunch(b *testing.B) {
 		}
 	}
 }
+
+func TestAProgramThatIsJustBeingWrittenIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.script(t, "upgraded", "exit 7")
+	w, err := os.OpenFile(filepath.Join(f.bin, "upgraded"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(30*time.Millisecond, func() { _ = w.Close() })
+	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "upgraded"})
+	if err != nil || exit.Code != 7 {
+		t.Errorf("exit %+v, %v", exit, err)
+	}
+}
