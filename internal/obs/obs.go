@@ -6,6 +6,7 @@
 package obs
 
 import (
+	"context"
 	"io"
 	"log/slog"
 )
@@ -16,16 +17,21 @@ func NewLogger(w io.Writer, level, format string) *slog.Logger {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		l = slog.LevelInfo
 	}
-	opt := &slog.HandlerOptions{Level: l, ReplaceAttr: utc}
+	opt := &slog.HandlerOptions{Level: l}
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opt))
+		return slog.New(utc{slog.NewJSONHandler(w, opt)})
 	}
-	return slog.New(slog.NewTextHandler(w, opt))
+	return slog.New(utc{slog.NewTextHandler(w, opt)})
 }
 
-func utc(groups []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey && len(groups) == 0 {
-		a.Value = slog.TimeValue(a.Value.Time().UTC())
-	}
-	return a
+// utc is a handler that writes times in UTC. It changes the record, not each of its attributes, as ReplaceAttr would.
+type utc struct{ slog.Handler }
+
+func (h utc) Handle(ctx context.Context, r slog.Record) error {
+	r.Time = r.Time.UTC()
+	return h.Handler.Handle(ctx, r)
 }
+
+func (h utc) WithAttrs(attrs []slog.Attr) slog.Handler { return utc{h.Handler.WithAttrs(attrs)} }
+
+func (h utc) WithGroup(name string) slog.Handler { return utc{h.Handler.WithGroup(name)} }
