@@ -318,14 +318,14 @@ func TestARunawayUnitIsStoppedBetweenStatements(t *testing.T) {
 			if err := note(ctx, tx); err != nil {
 				return err
 			}
-			clock.Advance(2 * time.Second)
+			clock.Advance(6 * time.Second)
 			return note(ctx, tx)
 		})
 		if fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("err = %v", err)
 		}
 		wantRows(t, s, 0, 0)
-	}, testkit.WithClock(clock), testkit.WithConfig(func(c *store.Config) { c.Budget = 0 })) // the default: a second
+	}, testkit.WithClock(clock), testkit.WithConfig(func(c *store.Config) { c.Budget = 0 })) // the default
 }
 
 func TestCloseFinishesWhatWaits(t *testing.T) {
