@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,8 +28,8 @@ import (
 // reportSize is the number of findings of the large report that the speed goals name.
 const reportSize = 14_219
 
-// chunk is how many findings a unit holds.
-const chunk = 500
+// chunk is how many findings a unit holds, as scans write them.
+const chunk = 64
 
 // works is a store with one organization that scans.
 type works struct {
@@ -271,10 +272,11 @@ func BenchmarkListAssets(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
 		b.Helper()
 		w := newWorks(b, s)
+		const rows = 500
 		for at := range 20 {
-			obs := make([]asset.Observation, chunk)
+			obs := make([]asset.Observation, rows)
 			for i := range obs {
-				obs[i] = asset.Observation{Kind: asset.KindHost, Name: fmt.Sprintf("host-%05d.example.org", at*chunk+i), Source: "bench"}
+				obs[i] = asset.Observation{Kind: asset.KindHost, Name: fmt.Sprintf("host-%05d.example.org", at*rows+i), Source: "bench"}
 			}
 			err := s.Assets().Change(b.Context(), w.org, audit.Event{Type: "asset.created"}, func(ctx context.Context, tx asset.Tx) error {
 				return tx.ObserveAssets(ctx, obs, time.Now())
@@ -295,5 +297,43 @@ func BenchmarkListAssets(b *testing.B) {
 			}
 		})
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lists/s")
+	})
+}
+
+// BenchmarkOthersDuringIngest is what 15 other callers wait for their audit entries while a report of 14,219 findings
+// is taken in.
+func BenchmarkOthersDuringIngest(b *testing.B) {
+	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
+		w := newWorks(b, s)
+		var took []time.Duration
+		next := 0
+		for b.Loop() {
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			ctx, stop := context.WithCancel(b.Context())
+			for range 15 {
+				all.Go(func() {
+					for ctx.Err() == nil {
+						start := time.Now()
+						if err := s.Record(b.Context(), w.org, audit.Event{Type: "asset.read"}); err != nil {
+							b.Error(err)
+							return
+						}
+						mu.Lock()
+						took = append(took, time.Since(start))
+						mu.Unlock()
+					}
+				})
+			}
+			w.ingest(next, next+reportSize, nil)
+			next += reportSize
+			stop()
+			all.Wait()
+		}
+		slices.Sort(took)
+		b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "entries/s")
+		b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
+		b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
 	})
 }
