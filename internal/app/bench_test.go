@@ -226,7 +226,7 @@ func BenchmarkNmapScan(b *testing.B) {
 	bin := b.TempDir()
 	said := filepath.Join(bin, "arguments")
 	script := "#!/bin/sh\ncase \"$*\" in *--noninteractive*) printf '%s\\n' \"$@\" >" + said + ";; esac\nexec " + program + " \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "nmap"), []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(filepath.Join(bin, "nmap"), []byte(script), 0o700); err != nil {
 		b.Fatal(err)
 	}
 	cfg.EnginePath = append([]string{bin}, cfg.EnginePath...)
@@ -241,7 +241,7 @@ func BenchmarkNmapScan(b *testing.B) {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		out, err := exec.CommandContext(b.Context(), program, strings.Fields(string(args))...).CombinedOutput() //nolint:gosec // as the engine ran it
+		out, err := exec.CommandContext(b.Context(), program, strings.Fields(string(args))...).CombinedOutput()
 		if err != nil {
 			b.Fatalf("%v: %s", err, out)
 		}
