@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"sync"
-
-	"assay.dev/assay/internal/word/fault"
 )
 
 // recorder writes bare audit entries to PostgreSQL, those of reads: whatever waits goes in one statement and one
@@ -26,23 +24,7 @@ func newRecorder(b *postgresStore) *recorder {
 	return &recorder{b: b, queue: make(chan *unit, n), ended: make(chan struct{})}
 }
 
-func (r *recorder) submit(ctx context.Context, u *unit) error {
-	if err := ctx.Err(); err != nil {
-		return fault.Of(err)
-	}
-	if err := r.hand(u); err != nil {
-		return err
-	}
-	select {
-	case err := <-u.done:
-		return err
-	case <-ctx.Done():
-		if u.withdraw() {
-			return fault.Of(ctx.Err())
-		}
-		return <-u.done
-	}
-}
+func (r *recorder) submit(ctx context.Context, u *unit) error { return u.answer(ctx, r.hand) }
 
 func (r *recorder) hand(u *unit) error {
 	r.mu.RLock()

@@ -52,13 +52,15 @@ func newWriter(s *Store, b *sqliteStore) *writer {
 	}
 }
 
-// submit hands a unit over and waits for its answer. A caller that gives up while the unit waits withdraws it, and
-// nothing is written; once the writer has it, the caller waits for the true answer, a batch at most.
-func (w *writer) submit(ctx context.Context, u *unit) error {
+func (w *writer) submit(ctx context.Context, u *unit) error { return u.answer(ctx, w.hand) }
+
+// answer hands the unit over and waits for its answer. A caller that gives up while the unit waits withdraws it, and
+// nothing is written; once a writer has it, the caller waits for the true answer, a batch at most.
+func (u *unit) answer(ctx context.Context, hand func(*unit) error) error {
 	if err := ctx.Err(); err != nil {
 		return fault.Of(err)
 	}
-	if err := w.hand(u); err != nil {
+	if err := hand(u); err != nil {
 		return err
 	}
 	select {
