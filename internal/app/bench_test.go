@@ -128,7 +128,7 @@ func load(b *testing.B, n int, f func(ctx context.Context, i int) error) []time.
 func (h *benched) assets(b *testing.B, prefix string, n int) []time.Duration {
 	b.Helper()
 	return load(b, n, func(ctx context.Context, i int) error {
-		body := fmt.Sprintf(`{"name":"%s-%d.example.org","description":"made by a benchmark"}`, prefix, i)
+		body := fmt.Sprintf(`{"name":"%s-%d.example.org","note":"made by a benchmark"}`, prefix, i)
 		return h.send(ctx, http.MethodPost, "/api/assets", body, http.StatusCreated)
 	})
 }

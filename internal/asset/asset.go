@@ -45,11 +45,11 @@ func Kinds() []Kind {
 
 // Bounds of an asset's fields (decisions G6).
 const (
-	MaxName        = 255
-	MaxDescription = 2000
-	MaxTags        = 20
-	MaxTag         = 64
-	MaxAttributes  = 16 << 10 // bytes of the attributes object
+	MaxName       = 255
+	MaxNote       = 2000
+	MaxTags       = 20
+	MaxTag        = 64
+	MaxAttributes = 16 << 10 // bytes of the attributes object
 )
 
 // Asset is one entry of the inventory. Kind and Name identify it within its organization; Name is the canonical text
@@ -58,7 +58,7 @@ type Asset struct {
 	ID          uid.Asset
 	Kind        Kind
 	Name        string
-	Description string
+	Note        string
 	Tags        []string
 	Attributes  json.RawMessage // a JSON object, opaque to the store; nil = none
 	Source      string          // "user", or the engine that found it
@@ -70,7 +70,7 @@ type Asset struct {
 }
 
 // Observation is an asset as a scan saw it: created when unknown, its attributes and last-seen time renewed when
-// known. It never changes what a person wrote (description, tags).
+// known. It never changes what a person wrote (note, tags).
 type Observation struct {
 	Kind       Kind
 	Name       string
@@ -78,7 +78,7 @@ type Observation struct {
 	Source     string
 }
 
-// Query filters a list. Empty fields don't filter. Q is free text over name and description: its total is unknown.
+// Query filters a list. Empty fields don't filter. Q is free text over name and note: its total is unknown.
 type Query struct {
 	Kind   Kind
 	Tag    string
@@ -111,7 +111,7 @@ type Tx interface {
 	AssetForUpdate(ctx context.Context, id uid.Asset) (Asset, error)
 	// InsertAsset adds an asset; one of the same kind and name is a Conflict fault.
 	InsertAsset(ctx context.Context, a Asset) error
-	// UpdateAsset writes description, tags, attributes, status and UpdatedAt of an asset; NotFound where there is none.
+	// UpdateAsset writes note, tags, attributes, status and UpdatedAt of an asset; NotFound where there is none.
 	UpdateAsset(ctx context.Context, a Asset) error
 	// DeleteAsset removes an asset; NotFound where there is none.
 	DeleteAsset(ctx context.Context, id uid.Asset) error

@@ -12,7 +12,7 @@ import (
 
 // CanonicalName returns the one text by which an asset of the kind is known, so that what a person writes and what a
 // scan sees are the same entry: addresses and names as ParseTarget prints them, services as host:port/proto, other
-// kinds as ParseName returns them. A fault is Invalid at "kind" or "name".
+// kinds as ParseName returns them. A host may also have a name of several words, which no scan will see. A fault is Invalid at "kind" or "name".
 func CanonicalName(kind Kind, name string) (string, error) {
 	if !slices.Contains(Kinds(), kind) {
 		return "", fault.Wrong("kind", "is not a kind of asset; the API document lists them")
@@ -24,6 +24,9 @@ func CanonicalName(kind Kind, name string) (string, error) {
 	var typ TargetType
 	switch kind {
 	case KindHost:
+		if strings.ContainsRune(name, ' ') {
+			return name, nil // what people call it; no address and no name that resolves holds a blank
+		}
 		typ = TypeHost
 	case KindDomain:
 		typ = TypeDomain

@@ -38,19 +38,19 @@ func New(d Deps) *Service { return &Service{d: d} }
 
 // Draft is a new asset as a person writes it.
 type Draft struct {
-	Kind        Kind
-	Name        string
-	Description string
-	Tags        []string
-	Attributes  json.RawMessage // a JSON object; nil or null = none
+	Kind       Kind
+	Name       string
+	Note       string
+	Tags       []string
+	Attributes json.RawMessage // a JSON object; nil or null = none
 }
 
 // Patch changes what is not nil. Attributes are replaced as a whole; the JSON null removes them.
 type Patch struct {
-	Description *string
-	Tags        *[]string
-	Attributes  *json.RawMessage
-	Status      *string
+	Note       *string
+	Tags       *[]string
+	Attributes *json.RawMessage
+	Status     *string
 }
 
 // Create adds an asset under its canonical name. One of the same kind and name is a Conflict fault.
@@ -64,7 +64,7 @@ func (s *Service) Create(ctx context.Context, org uid.Org, d Draft) (Asset, erro
 		ID: uid.Asset(s.d.IDs.New()), Kind: d.Kind, Name: name, Source: SourceUser, Status: Active,
 		CreatedAt: now, UpdatedAt: now, FirstSeenAt: now, LastSeenAt: now,
 	}
-	if err := a.apply(Patch{Description: &d.Description, Tags: &d.Tags, Attributes: &d.Attributes}); err != nil {
+	if err := a.apply(Patch{Note: &d.Note, Tags: &d.Tags, Attributes: &d.Attributes}); err != nil {
 		return Asset{}, err
 	}
 	ev := audit.Event{Type: event.AssetCreated, Resource: resource(a.ID)}
@@ -165,8 +165,8 @@ func resource(id uid.Asset) audit.Resource { return audit.Resource{Kind: "asset"
 
 // apply writes the patch's values, checked, into a.
 func (a *Asset) apply(p Patch) (err error) {
-	if p.Description != nil {
-		if a.Description, err = ParseDescription("description", *p.Description); err != nil {
+	if p.Note != nil {
+		if a.Note, err = ParseNote("note", *p.Note); err != nil {
 			return err
 		}
 	}

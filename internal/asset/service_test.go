@@ -137,6 +137,7 @@ func TestAssetIsKnownByItsCanonicalName(t *testing.T) {
 		kind       asset.Kind
 		name, want string
 	}{
+		{asset.KindHost, "db server 3", "db server 3"},
 		{asset.KindHost, "WWW.Example.org.", "www.example.org"},
 		{asset.KindHost, "::FFFF:192.0.2.7", "192.0.2.7"},
 		{asset.KindDomain, "Example.ORG", "example.org"},
@@ -167,12 +168,12 @@ func TestAssetIsRefusedWithTheFieldThatIsWrong(t *testing.T) {
 	t.Parallel()
 	s, st := setup(t)
 	for location, d := range map[string]asset.Draft{
-		"kind":        {Kind: "planet", Name: "x"},
-		"name":        {Kind: asset.KindHost, Name: "-x"},
-		"tags":        {Kind: asset.KindVault, Name: "x", Tags: make([]string, 21)},
-		"tags[1]":     {Kind: asset.KindVault, Name: "x", Tags: []string{"a", "b\nc"}},
-		"description": {Kind: asset.KindVault, Name: "x", Description: strings.Repeat("é", 2001)},
-		"attributes":  {Kind: asset.KindVault, Name: "x", Attributes: json.RawMessage(`[1]`)},
+		"kind":       {Kind: "planet", Name: "x"},
+		"name":       {Kind: asset.KindHost, Name: "-x"},
+		"tags":       {Kind: asset.KindVault, Name: "x", Tags: make([]string, 21)},
+		"tags[1]":    {Kind: asset.KindVault, Name: "x", Tags: []string{"a", "b\nc"}},
+		"note":       {Kind: asset.KindVault, Name: "x", Note: strings.Repeat("é", 2001)},
+		"attributes": {Kind: asset.KindVault, Name: "x", Attributes: json.RawMessage(`[1]`)},
 	} {
 		_, err := s.Create(t.Context(), orgA, d)
 		if f := fault.Of(err); f == nil || f.Kind != fault.Invalid || len(f.Fields) != 1 || f.Fields[0].Location != location {
@@ -193,7 +194,7 @@ func TestAssetIsRefusedWithTheFieldThatIsWrong(t *testing.T) {
 		{Kind: asset.KindVault, Name: "x", Attributes: json.RawMessage(`{"a"`)},
 		{Kind: asset.KindVault, Name: "x", Attributes: json.RawMessage(`{"a":"` + strings.Repeat("x", 16<<10) + `"}`)},
 		{Kind: asset.KindVault, Name: "x", Tags: []string{strings.Repeat("x", 65)}},
-		{Kind: asset.KindVault, Name: "x", Description: "a\x00"},
+		{Kind: asset.KindVault, Name: "x", Note: "a\x00"},
 	} {
 		if _, err := s.Create(t.Context(), orgA, d); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%+v: %v, want an Invalid fault", d, err)
@@ -208,7 +209,7 @@ func TestAssetIsChangedFieldByField(t *testing.T) {
 	t.Parallel()
 	s, st := setup(t)
 	made, err := s.Create(t.Context(), orgA, asset.Draft{
-		Kind: asset.KindHost, Name: "example.org", Description: "a\r\nb", Tags: []string{"x", "x", "y"}, Attributes: json.RawMessage(`{ "os" : "linux" }`),
+		Kind: asset.KindHost, Name: "example.org", Note: "a\r\nb", Tags: []string{"x", "x", "y"}, Attributes: json.RawMessage(`{ "os" : "linux" }`),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +220,7 @@ func TestAssetIsChangedFieldByField(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := made
-	want.Description, want.Status, want.Tags, want.Attributes, want.UpdatedAt = "a\nb", asset.Removed, []string{"z"}, nil, got.UpdatedAt
+	want.Note, want.Status, want.Tags, want.Attributes, want.UpdatedAt = "a\nb", asset.Removed, []string{"z"}, nil, got.UpdatedAt
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("after the change (-want +got):\n%s", diff)
 	}

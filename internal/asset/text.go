@@ -38,10 +38,10 @@ func ParseTags(location string, tags []string) ([]string, error) {
 	return out, nil
 }
 
-// ParseDescription reads a text of at most MaxDescription characters, which may be empty and hold line breaks.
-func ParseDescription(location, s string) (string, error) {
+// ParseNote reads a text of at most MaxNote characters, which may be empty and hold line breaks.
+func ParseNote(location, s string) (string, error) {
 	s = norm.NFC.String(s)
-	if utf8.RuneCountInString(s) > MaxDescription {
+	if utf8.RuneCountInString(s) > MaxNote {
 		return "", fault.Wrong(location, "is too long; at most 2,000 characters")
 	}
 	if !visible(strings.NewReplacer("\n", "", "\t", "", "\r\n", "").Replace(s)) {

@@ -66,7 +66,7 @@ func assetByID(ctx context.Context, h *handle, id uid.Asset) (asset.Asset, error
 func scanAsset(rows *sql.Rows, a *asset.Asset) error {
 	var tags []byte
 	var created, updated, first, last int64
-	err := rows.Scan((*string)(&a.ID), (*string)(&a.Kind), &a.Name, &a.Description, &tags, (*[]byte)(&a.Attributes), &a.Source, &a.Status,
+	err := rows.Scan((*string)(&a.ID), (*string)(&a.Kind), &a.Name, &a.Note, &tags, (*[]byte)(&a.Attributes), &a.Source, &a.Status,
 		&created, &updated, &first, &last)
 	if err != nil {
 		return internal("an asset can't be read", err)
@@ -92,7 +92,7 @@ func (r AssetStore) Assets(ctx context.Context, org uid.Org, q asset.Query) (ass
 	}
 	if more {
 		last := out.Items[len(out.Items)-1]
-		out.Next = page.Key{Sort: micros(last.CreatedAt), ID: string(last.ID)}
+		out.Next = page.Key{ID: string(last.ID)}
 	}
 	out.Total = total
 	return out, nil
@@ -103,9 +103,9 @@ func assetListing(org uid.Org, q asset.Query) (*listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{base: "asset.rows", order: "a.created_at, a.id", page: p}
+	l := &listing{base: "asset.rows", order: "a.id", page: p}
 	if q.Tag != "" {
-		l.base, l.order = "asset.tagged", "k.created_at, k.id"
+		l.base, l.order = "asset.tagged", "k.id"
 		l.leading("k.tag = ?", q.Tag)
 	}
 	if q.Name != "" {
@@ -185,7 +185,7 @@ func (t *Tx) PutScanScope(ctx context.Context, s asset.Scope) error {
 
 // InsertAsset adds an asset; one of the same kind and name is a Conflict fault.
 func (t *Tx) InsertAsset(ctx context.Context, a asset.Asset) error {
-	_, err := t.exec(ctx, "asset.insert", string(a.ID), string(a.Kind), a.Name, a.Description, list(a.Tags),
+	_, err := t.exec(ctx, "asset.insert", string(a.ID), string(a.Kind), a.Name, a.Note, list(a.Tags),
 		rawOrNull(a.Attributes), a.Source, a.Status, micros(a.CreatedAt), micros(a.UpdatedAt), micros(a.FirstSeenAt),
 		micros(a.LastSeenAt))
 	if isDuplicate(err) {
@@ -194,19 +194,10 @@ func (t *Tx) InsertAsset(ctx context.Context, a asset.Asset) error {
 	if err != nil {
 		return err
 	}
-	if err := t.insertTags(ctx, "asset.tag_insert", a.Tags, a.CreatedAt, string(a.ID)); err != nil {
+	if err := t.insertTexts(ctx, "asset.tag_insert", string(a.ID), distinct(a.Tags)); err != nil {
 		return err
 	}
-	return t.insertWords(ctx, "asset.word_insert", string(a.ID), words(maxWords, a.Name, a.Description))
-}
-
-func (t *Tx) insertTags(ctx context.Context, name string, tags []string, at time.Time, id string) error {
-	rows := make([][]any, 0, len(tags))
-	for _, tag := range distinct(tags) {
-		rows = append(rows, []any{tag, micros(at), id})
-	}
-	_, err := t.insertMany(ctx, name, rows)
-	return err
+	return t.insertTexts(ctx, "asset.word_insert", string(a.ID), words(maxWords, a.Name, a.Note))
 }
 
 func distinct(items []string) []string {
@@ -214,40 +205,41 @@ func distinct(items []string) []string {
 	return slices.Compact(sorted)
 }
 
-func (t *Tx) insertWords(ctx context.Context, name, id string, list []string) error {
+// insertTexts enters each of a record's words or tags into its index.
+func (t *Tx) insertTexts(ctx context.Context, name, id string, list []string) error {
 	rows := make([][]any, len(list))
-	for i, w := range list {
-		rows[i] = []any{w, id}
+	for i, text := range list {
+		rows[i] = []any{text, id}
 	}
 	_, err := t.insertMany(ctx, name, rows)
 	return err
 }
 
-// UpdateAsset writes description, tags, attributes, status and UpdatedAt of an asset; NotFound where there is none.
+// UpdateAsset writes note, tags, attributes, status and UpdatedAt of an asset; NotFound where there is none.
 func (t *Tx) UpdateAsset(ctx context.Context, a asset.Asset) error {
 	before, err := t.AssetForUpdate(ctx, a.ID)
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "asset.update", string(a.ID), a.Description, list(a.Tags), rawOrNull(a.Attributes), a.Status,
+	_, err = t.exec(ctx, "asset.update", string(a.ID), a.Note, list(a.Tags), rawOrNull(a.Attributes), a.Status,
 		micros(a.UpdatedAt))
 	if err != nil {
 		return err
 	}
 	gone, added := difference(distinct(before.Tags), distinct(a.Tags))
 	for _, tag := range gone {
-		if _, err := t.exec(ctx, "asset.tag_delete", tag, micros(before.CreatedAt), string(a.ID)); err != nil {
+		if _, err := t.exec(ctx, "asset.tag_delete", tag, string(a.ID)); err != nil {
 			return err
 		}
 	}
-	if err := t.insertTags(ctx, "asset.tag_insert", added, before.CreatedAt, string(a.ID)); err != nil {
+	if err := t.insertTexts(ctx, "asset.tag_insert", string(a.ID), added); err != nil {
 		return err
 	}
-	gone, added = difference(words(maxWords, before.Name, before.Description), words(maxWords, before.Name, a.Description))
+	gone, added = difference(words(maxWords, before.Name, before.Note), words(maxWords, before.Name, a.Note))
 	if err := t.deleteWords(ctx, a.ID, gone); err != nil {
 		return err
 	}
-	return t.insertWords(ctx, "asset.word_insert", string(a.ID), added)
+	return t.insertTexts(ctx, "asset.word_insert", string(a.ID), added)
 }
 
 // AssetForUpdate reads an asset as it is inside this unit and holds it until the unit ends; NotFound where there is
@@ -290,11 +282,11 @@ func (t *Tx) DeleteAsset(ctx context.Context, id uid.Asset) error {
 		return err
 	}
 	for _, tag := range distinct(before.Tags) {
-		if _, err := t.exec(ctx, "asset.tag_delete", tag, micros(before.CreatedAt), string(id)); err != nil {
+		if _, err := t.exec(ctx, "asset.tag_delete", tag, string(id)); err != nil {
 			return err
 		}
 	}
-	if err := t.deleteWords(ctx, id, words(maxWords, before.Name, before.Description)); err != nil {
+	if err := t.deleteWords(ctx, id, words(maxWords, before.Name, before.Note)); err != nil {
 		return err
 	}
 	_, err = t.exec(ctx, "asset.delete", string(id))

@@ -21,7 +21,7 @@ import (
 type listing struct {
 	base   string // named query
 	count  string // named query to count by, where base joins what a count doesn't need; empty = base
-	order  string // "a.created_at, a.id", or one column that is unique in the list
+	order  string // "a.created_at, a.id", "a.id", or one column of numbers that is unique in the list
 	oldest bool   // ascending
 	page   page.Request
 
@@ -195,6 +195,8 @@ func (l *listing) compose(h *handle) (string, []any, error) {
 	case after.Zero():
 	case strings.Contains(l.order, ","):
 		c.add(" AND ("+l.order+")"+cmp+"(?, ?)", after.Sort, after.ID)
+	case strings.HasSuffix(l.order, ".id"):
+		c.add(" AND "+l.order+cmp+"?", after.ID)
 	default:
 		c.add(" AND "+l.order+cmp+"?", after.Sort)
 	}

@@ -243,7 +243,7 @@ func (t *Tx) InsertScan(ctx context.Context, s scan.Scan) error {
 	if err := t.insertTags(ctx, "scan.tag_insert", s.Tags, s.CreatedAt, string(s.ID)); err != nil {
 		return err
 	}
-	return t.insertWords(ctx, "scan.word_insert", string(s.ID), words(maxWords, s.Name, s.Target))
+	return t.insertTexts(ctx, "scan.word_insert", string(s.ID), words(maxWords, s.Name, s.Target))
 }
 
 // CancelScan moves a queued or running scan to cancelled and returns it. What the running try has recorded so far
@@ -370,5 +370,14 @@ func (t *Tx) RecordAssets(ctx context.Context, s scan.Scan, obs []asset.Observat
 		rows[i] = []any{string(s.ID), s.Fence, string(o.Kind), o.Name, rawOrNull(o.Attributes), o.Source}
 	}
 	_, err := t.insertMany(ctx, "scan.asset_insert", rows)
+	return err
+}
+
+func (t *Tx) insertTags(ctx context.Context, name string, tags []string, at time.Time, id string) error {
+	rows := make([][]any, 0, len(tags))
+	for _, tag := range distinct(tags) {
+		rows = append(rows, []any{tag, micros(at), id})
+	}
+	_, err := t.insertMany(ctx, name, rows)
 	return err
 }

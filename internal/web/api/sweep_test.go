@@ -214,7 +214,7 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		"POST /scan-api/api/v1/scans":          `{"target":"127.0.0.1","scanType":"nmap"}`,
 		"POST /scan-api/api/v1/api-keys":       `{"name":"n","scopes":["usage:read"]}`,
 		"PATCH /scan-api/api/v1/api-keys/{id}": `{"name":"m"}`,
-		"PATCH /api/assets/{id}":               `{"description":"d"}`,
+		"PATCH /api/assets/{id}":               `{"note":"d"}`,
 		"PATCH /api/org":                       `{"timeZone":"Europe/Paris"}`,
 	}
 	b.each(func(e api.Entry) {

@@ -121,7 +121,7 @@ func FuzzCheckJSON(f *testing.F) {
 }
 
 func BenchmarkCheckJSON(b *testing.B) {
-	body := []byte(`{"name":"host 1234","kind":"host","description":"` + strings.Repeat("x", 200) + `","tags":["a","b"],"attributes":{"os":"linux","zone":3}}`)
+	body := []byte(`{"name":"host 1234","kind":"host","note":"` + strings.Repeat("x", 200) + `","tags":["a","b"],"attributes":{"os":"linux","zone":3}}`)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -18,7 +18,7 @@ import (
 func assets(t *testing.T, h *house) {
 	ctx, st := t.Context(), h.s.Assets()
 	a := h.newAsset(asset.KindURL, "https://example.org/", "prod", "web")
-	a.Description, a.Attributes = "The front door", attributes(`{"tls":true}`)
+	a.Note, a.Attributes = "The front door", attributes(`{"tls":true}`)
 	bare := h.newAsset(asset.KindHost, "192.0.2.7")
 	h.addAssets(t, h.ours, a, bare)
 	same(t, "asset", a, got(st.Asset(ctx, h.ours, a.ID))(t))
@@ -29,7 +29,7 @@ func assets(t *testing.T, h *house) {
 	h.addAssets(t, h.theirs, h.newAsset(asset.KindHost, "192.0.2.7"))
 
 	changed := a
-	changed.Description, changed.Tags, changed.Attributes = "The back door", []string{"prod", "old"}, nil
+	changed.Note, changed.Tags, changed.Attributes = "The back door", []string{"prod", "old"}, nil
 	changed.Status, changed.UpdatedAt = "removed", h.clock.Advance(time.Second)
 	changed.Name, changed.Source = "not written", "not written"
 	update := func(a asset.Asset) error {
@@ -84,7 +84,7 @@ func assetsAtOnce(t *testing.T, h *house) {
 		text, tags, raw := fmt.Sprintf("round %d", round), []string{fmt.Sprintf("r%d", round)}, attributes(fmt.Sprintf(`{"round":%d}`, round))
 		status := []string{asset.Removed, asset.Active}[round%2]
 		var wg sync.WaitGroup
-		for _, p := range []asset.Patch{{Description: &text}, {Tags: &tags}, {Attributes: &raw}, {Status: &status}} {
+		for _, p := range []asset.Patch{{Note: &text}, {Tags: &tags}, {Attributes: &raw}, {Status: &status}} {
 			wg.Go(func() {
 				_, err := svc.Update(t.Context(), h.ours, a.ID, p)
 				for fault.KindOf(err) == fault.Unavailable && err != nil { // waited too long on a busy machine
@@ -97,7 +97,7 @@ func assetsAtOnce(t *testing.T, h *house) {
 		}
 		wg.Wait()
 		now := got(h.s.Assets().Asset(t.Context(), h.ours, a.ID))(t)
-		a.Description, a.Tags, a.Attributes, a.Status, a.UpdatedAt = text, tags, raw, status, now.UpdatedAt
+		a.Note, a.Tags, a.Attributes, a.Status, a.UpdatedAt = text, tags, raw, status, now.UpdatedAt
 		same(t, "asset after four changes at once", a, now)
 	}
 }
@@ -191,7 +191,7 @@ func compare(a, b string) int {
 func observedAssets(t *testing.T, h *house) {
 	ctx, st := t.Context(), h.s.Assets()
 	known := h.newAsset(asset.KindHost, "192.0.2.1", "mine")
-	known.Description, known.Attributes, known.Status = "by hand", attributes(`{"os":"old"}`), "removed"
+	known.Note, known.Attributes, known.Status = "by hand", attributes(`{"os":"old"}`), "removed"
 	h.addAssets(t, h.ours, known)
 	obs := []asset.Observation{
 		{Kind: asset.KindHost, Name: "192.0.2.1", Attributes: attributes(`{"os":"new"}`), Source: "nmap"},
@@ -236,9 +236,9 @@ func observedAssets(t *testing.T, h *house) {
 
 func search(t *testing.T, h *house) {
 	a := h.newAsset(asset.KindURL, "https://shop.Example.org:8443/Login")
-	a.Description = "Zahlungsseite für Käufer, 100% wichtig"
+	a.Note = "Zahlungsseite für Käufer, 100% wichtig"
 	b := h.newAsset(asset.KindHost, "10.20.30.40")
-	b.Description = "shop database; cafe\u0301 au lait"
+	b.Note = "shop database; cafe\u0301 au lait"
 	h.addAssets(t, h.ours, a, b)
 	h.addAssets(t, h.theirs, h.newAsset(asset.KindHost, "shop.example.org"))
 	s := h.newScan(h.ours, "nmap", "shop.example.org")

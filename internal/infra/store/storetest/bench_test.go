@@ -253,7 +253,7 @@ func BenchmarkInsertAsset(b *testing.B) {
 				now := time.Now()
 				err := s.Assets().Change(b.Context(), w.org, audit.Event{Type: "asset.created"}, func(ctx context.Context, tx asset.Tx) error {
 					return tx.InsertAsset(ctx, asset.Asset{
-						ID: uid.Asset(id), Kind: asset.KindHost, Name: "host-" + id + ".example.org", Description: "made by a benchmark",
+						ID: uid.Asset(id), Kind: asset.KindHost, Name: "host-" + id + ".example.org", Note: "made by a benchmark",
 						Source: "user", Status: "active", CreatedAt: now, UpdatedAt: now, FirstSeenAt: now, LastSeenAt: now,
 					})
 				})

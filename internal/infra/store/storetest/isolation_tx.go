@@ -183,6 +183,6 @@ func changedUser(ctx context.Context, tx access.Tx, u access.User) error {
 }
 
 func changedAsset(a asset.Asset) asset.Asset {
-	a.Description = "changed"
+	a.Note = "changed"
 	return a
 }

@@ -54,19 +54,19 @@ func (h *handlers) assetRoutes() []api.Entry {
 
 // NewAsset is an asset as a person enters it.
 type NewAsset struct {
-	Kind        string          `json:"kind,omitempty" enum:"host,service,url,domain,repository,image,vault,secret,key,certificate,app_registration,cloud_resource" default:"host"`
-	Name        string          `json:"name" minLength:"1" maxLength:"255" doc:"What it is: an address, host:port, a URL, a domain." example:"192.0.2.10"`
-	Description string          `json:"description,omitempty" maxLength:"2000"`
-	Tags        []string        `json:"tags,omitempty" maxItems:"20"`
-	Attributes  json.RawMessage `json:"attributes,omitempty" doc:"A JSON object of at most 16 KiB."`
+	Kind       string          `json:"kind,omitempty" enum:"host,service,url,domain,repository,image,vault,secret,key,certificate,app_registration,cloud_resource" default:"host"`
+	Name       string          `json:"name" minLength:"1" maxLength:"255" doc:"What it is: an address, host:port, a URL, a domain. A host without either may have a name of several words." example:"192.0.2.10"`
+	Note       string          `json:"note,omitempty" maxLength:"2000" doc:"Free text."`
+	Tags       []string        `json:"tags,omitempty" maxItems:"20"`
+	Attributes json.RawMessage `json:"attributes,omitempty" doc:"A JSON object of at most 16 KiB."`
 }
 
 // AssetPatch changes what is given.
 type AssetPatch struct {
-	Description *string         `json:"description,omitempty" maxLength:"2000"`
-	Tags        *[]string       `json:"tags,omitempty" maxItems:"20"`
-	Attributes  json.RawMessage `json:"attributes,omitempty" doc:"Replaces the whole object; null removes it."`
-	Status      *string         `json:"status,omitempty" enum:"active,removed"`
+	Note       *string         `json:"note,omitempty" maxLength:"2000"`
+	Tags       *[]string       `json:"tags,omitempty" maxItems:"20"`
+	Attributes json.RawMessage `json:"attributes,omitempty" doc:"Replaces the whole object; null removes it."`
+	Status     *string         `json:"status,omitempty" enum:"active,removed"`
 }
 
 // Asset is one entry of the inventory.
@@ -74,7 +74,7 @@ type Asset struct {
 	ID          string          `json:"id"`
 	Kind        string          `json:"kind"`
 	Name        string          `json:"name"`
-	Description string          `json:"description"`
+	Note        string          `json:"note"`
 	Tags        []string        `json:"tags"`
 	Attributes  json.RawMessage `json:"attributes,omitempty"`
 	Source      string          `json:"source" doc:"user, or the engine that found it."`
@@ -105,12 +105,12 @@ type assetsIn struct {
 	Tag    string `query:"tag" maxLength:"64"`
 	Status string `query:"status" enum:"active,removed" doc:"Default: both."`
 	Name   string `query:"name" maxLength:"255" doc:"The name, exactly."`
-	Q      string `query:"q" maxLength:"255" doc:"Free text over name and description."`
+	Q      string `query:"q" maxLength:"255" doc:"Free text over name and note."`
 }
 
 func assetView(a asset.Asset) Asset {
 	v := Asset{
-		ID: string(a.ID), Kind: string(a.Kind), Name: a.Name, Description: a.Description, Tags: a.Tags,
+		ID: string(a.ID), Kind: string(a.Kind), Name: a.Name, Note: a.Note, Tags: a.Tags,
 		Attributes: a.Attributes, Source: a.Source, Status: a.Status, CreatedAt: api.At(a.CreatedAt),
 		UpdatedAt: api.At(a.UpdatedAt), FirstSeenAt: api.At(a.FirstSeenAt), LastSeenAt: api.At(a.LastSeenAt),
 	}
@@ -123,7 +123,7 @@ func assetView(a asset.Asset) Asset {
 func (h *handlers) createAsset(ctx context.Context, in *newAssetIn) (*Created[Asset], error) {
 	b := in.Body
 	a, err := h.d.Assets.Create(ctx, mw.ActorFrom(ctx).Org, asset.Draft{
-		Kind: asset.Kind(b.Kind), Name: b.Name, Description: b.Description, Tags: b.Tags, Attributes: b.Attributes,
+		Kind: asset.Kind(b.Kind), Name: b.Name, Note: b.Note, Tags: b.Tags, Attributes: b.Attributes,
 	})
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (h *handlers) getAsset(ctx context.Context, in *AssetRef) (*Out[Asset], err
 }
 
 func (h *handlers) updateAsset(ctx context.Context, in *patchAssetIn) (*Out[Asset], error) {
-	p := asset.Patch{Description: in.Body.Description, Tags: in.Body.Tags, Status: in.Body.Status}
+	p := asset.Patch{Note: in.Body.Note, Tags: in.Body.Tags, Status: in.Body.Status}
 	if in.Body.Attributes != nil {
 		p.Attributes = &in.Body.Attributes
 	}

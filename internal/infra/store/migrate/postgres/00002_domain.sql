@@ -126,12 +126,13 @@ CREATE UNIQUE INDEX login_session_hash ON login_session (hash);
 CREATE INDEX login_session_expiry ON login_session (expires_at);
 CREATE INDEX login_session_user ON login_session (org, user_id);
 
+-- An id rises with time, so the key is the order of the list, newest last.
 CREATE TABLE asset (
     org           TEXT COLLATE "C" NOT NULL,
     id            TEXT COLLATE "C" NOT NULL,
     kind          TEXT COLLATE "C" NOT NULL,
     name          TEXT COLLATE "C" NOT NULL,
-    description   TEXT    NOT NULL,
+    note          TEXT    NOT NULL,
     tags          TEXT    NOT NULL,
     attributes    TEXT,
     source        TEXT    NOT NULL,
@@ -144,16 +145,14 @@ CREATE TABLE asset (
 );
 SELECT assay_isolate('asset');
 CREATE UNIQUE INDEX asset_name ON asset (org, name, kind);
-CREATE INDEX asset_newest ON asset (org, created_at, id);
-CREATE INDEX asset_kind ON asset (org, kind, created_at, id);
-CREATE INDEX asset_status ON asset (org, status, created_at, id) WHERE status <> 'active';
+CREATE INDEX asset_kind ON asset (org, kind, id);
+CREATE INDEX asset_status ON asset (org, status, id) WHERE status <> 'active';
 
 CREATE TABLE asset_tag (
     org        TEXT COLLATE "C" NOT NULL,
     tag        TEXT COLLATE "C" NOT NULL,
-    created_at BIGINT NOT NULL,
     id         TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (org, tag, created_at, id)
+    PRIMARY KEY (org, tag, id)
 );
 SELECT assay_isolate('asset_tag');
 

@@ -116,12 +116,13 @@ CREATE UNIQUE INDEX login_session_hash ON login_session (hash);
 CREATE INDEX login_session_expiry ON login_session (expires_at);
 CREATE INDEX login_session_user ON login_session (org, user_id);
 
+-- An id rises with time, so the key is the order of the list, newest last.
 CREATE TABLE asset (
     org           TEXT    NOT NULL,
     id            TEXT    NOT NULL,
     kind          TEXT    NOT NULL,
     name          TEXT    NOT NULL,
-    description   TEXT    NOT NULL,
+    note          TEXT    NOT NULL,
     tags          TEXT    NOT NULL,
     attributes    TEXT,
     source        TEXT    NOT NULL,
@@ -131,18 +132,16 @@ CREATE TABLE asset (
     first_seen_at INTEGER NOT NULL,
     last_seen_at  INTEGER NOT NULL,
     PRIMARY KEY (org, id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX asset_name ON asset (org, name, kind);
-CREATE INDEX asset_newest ON asset (org, created_at, id);
-CREATE INDEX asset_kind ON asset (org, kind, created_at, id);
-CREATE INDEX asset_status ON asset (org, status, created_at, id) WHERE status <> 'active';
+CREATE INDEX asset_kind ON asset (org, kind, id);
+CREATE INDEX asset_status ON asset (org, status, id) WHERE status <> 'active';
 
 CREATE TABLE asset_tag (
     org        TEXT    NOT NULL,
     tag        TEXT    NOT NULL,
-    created_at INTEGER NOT NULL,
     id         TEXT    NOT NULL,
-    PRIMARY KEY (org, tag, created_at, id)
+    PRIMARY KEY (org, tag, id)
 ) STRICT, WITHOUT ROWID;
 
 -- The full-text index: one row for each distinct word of a record, cut and folded by the same Go code on both
