@@ -156,7 +156,22 @@ func tree(stdio IO) *cobra.Command {
 	}
 	root.AddCommand(version(stdio))
 	strict(root)
+	root.SetHelpCommand(help())
 	return root
+}
+
+// help shows a command's help; a command that isn't there is a mistake in usage.
+func help() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND...]", Short: "Show the help of a command",
+		RunE: func(c *cobra.Command, args []string) error {
+			cmd, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage{fmt.Errorf("there is no command %q", strings.Join(args, " "))}
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // strict makes wrong arguments of every command a mistake in usage, and a mistyped sub-command one too; a command that

@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -54,4 +57,32 @@ func option(typ, value string) (json.RawMessage, error) {
 		return raw, nil
 	}
 	return json.Marshal(value)
+}
+
+// maxEngineConfig bounds what is read of a scan's config, in bytes; the server takes less.
+const maxEngineConfig = 1 << 20
+
+// engineConfig reads a scan's config from a file, "-" being in, and never from an argument: it may hold credentials, and
+// arguments are seen by everybody. No name is no config.
+func engineConfig(in io.Reader, name string) (json.RawMessage, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if name != "-" {
+		f, err := os.Open(name) //nolint:gosec // the file that the caller names
+		if err != nil {
+			return nil, usage{fmt.Errorf("--engine-config: %w", err)}
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in = f
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, maxEngineConfig+1))
+	if err != nil {
+		return nil, usage{fmt.Errorf("--engine-config: %w", err)}
+	}
+	var object map[string]json.RawMessage
+	if len(raw) > maxEngineConfig || json.Unmarshal(raw, &object) != nil {
+		return nil, usage{errors.New("--engine-config: the file doesn't hold a JSON object")}
+	}
+	return raw, nil
 }

@@ -57,7 +57,7 @@ func scans(stdio IO) *cobra.Command {
 func (s *scansCommand) submit() *cobra.Command {
 	var o client.Order
 	var pairs []string
-	var once string
+	var once, config string
 	var wait bool
 	c := &cobra.Command{
 		Use: "submit TARGET", Short: "Submit a scan", Args: cobra.ExactArgs(1),
@@ -70,6 +70,9 @@ func (s *scansCommand) submit() *cobra.Command {
 			}
 			o.Target = args[0]
 			if o.Options, err = options(cmd.Context(), api, o.ScanType, pairs); err != nil {
+				return err
+			}
+			if o.Config, err = engineConfig(cmd.InOrStdin(), config); err != nil {
 				return err
 			}
 			scan, err := api.Submit(cmd.Context(), o, once)
@@ -94,6 +97,8 @@ func (s *scansCommand) submit() *cobra.Command {
 	f.StringSliceVar(&o.Tags, "tag", nil, "a tag; may be given several times")
 	f.IntVar(&o.Timeout, "timeout", 0, "longest duration in seconds, 10–86400")
 	f.StringArrayVar(&pairs, "option", nil, "an engine option as NAME=VALUE; commas part the values of a list")
+	f.StringVar(&config, "engine-config", "", "a file with the scan's config as a JSON object (headers, authentication, ...); - reads standard input")
+	f.StringVar(&o.AssetID, "asset", "", "the id of the asset that the scan is about")
 	f.StringVar(&once, "idempotency-key", "", "makes a repeated call take effect once")
 	f.BoolVar(&wait, "watch", false, "follow it to its end and print the findings")
 	return c

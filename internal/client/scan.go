@@ -18,8 +18,10 @@ type Order struct {
 	TargetType string                     `json:"targetType,omitempty"`
 	Priority   string                     `json:"priority,omitempty"`
 	Options    map[string]json.RawMessage `json:"options,omitempty"`
+	Config     json.RawMessage            `json:"config,omitempty"`
 	Tags       []string                   `json:"tags,omitempty"`
 	Timeout    int                        `json:"timeout,omitempty"`
+	AssetID    string                     `json:"assetId,omitempty"`
 }
 
 // Summary counts findings by severity.
@@ -50,7 +52,9 @@ type Scan struct {
 	Attempt        int             `json:"attempt"`
 	Tags           []string        `json:"tags,omitempty"`
 	Options        json.RawMessage `json:"options,omitempty"`
+	Config         json.RawMessage `json:"config,omitempty"`
 	Timeout        int             `json:"timeout,omitempty"`
+	AssetID        string          `json:"assetId,omitempty"`
 	Error          *Failure        `json:"error,omitempty"`
 	Summary        *Summary        `json:"summary,omitempty"`
 	CreatedAt      time.Time       `json:"createdAt"`

@@ -46,7 +46,9 @@ type FirstAdmin struct {
 }
 
 // CreateFirstAdmin makes an organization's first administrator with a generated one-time password that must be
-// changed at the first login. Faults: Invalid for the name, Conflict where the name is taken on this server.
+// changed at the first login. An administrator of this name and organization who has never signed in is the one of a
+// set-up that was cut off, and gets a new password. Faults: Invalid for the name, Conflict where the name is taken on
+// this server.
 func (s *Service) CreateFirstAdmin(ctx context.Context, org uid.Org, username string) (FirstAdmin, error) {
 	username = FoldUsername(username)
 	if err := checkUsername(username); err != nil {
@@ -64,8 +66,14 @@ func (s *Service) CreateFirstAdmin(ctx context.Context, org uid.Org, username st
 		ID: uid.User(s.ids.New()), Org: org, Username: username, Role: RoleAdmin,
 		PasswordHash: phc, MustReset: true, CreatedAt: s.now(),
 	}
-	ev := audit.Event{Type: event.UserCreated, Resource: audit.Resource{Kind: "user", ID: string(u.ID)}}
-	err = s.store.Change(ctx, org, ev, func(ctx context.Context, tx Tx) error { return tx.InsertUser(ctx, u) })
+	enter, action := Tx.InsertUser, event.UserCreated
+	if known, err := s.store.UserByName(ctx, username); err == nil && known.Org == org && known.Role == RoleAdmin &&
+		known.MustReset && known.LastLoginAt.IsZero() {
+		known.PasswordHash = phc
+		u, enter, action = known, Tx.UpdateUser, event.AuthPasswordChanged
+	}
+	ev := audit.Event{Type: action, Resource: audit.Resource{Kind: "user", ID: string(u.ID)}}
+	err = s.store.Change(ctx, org, ev, func(ctx context.Context, tx Tx) error { return enter(tx, ctx, u) })
 	if err != nil {
 		return FirstAdmin{}, err
 	}

@@ -15,51 +15,28 @@ import (
 
 // Finding is one finding as the API shows it (decisions C7).
 type Finding struct {
-	ID          string   `json:"id" doc:"The finding's id; it stays the same over scans."`
-	Fingerprint string   `json:"fingerprint" doc:"Identity of the weakness at its place."`
-	Title       string   `json:"title"`
-	Description string   `json:"description"`
-	Severity    string   `json:"severity" enum:"critical,high,medium,low,info"`
-	Confidence  string   `json:"confidence" enum:"certain,firm,tentative"`
-	Category    string   `json:"category"`
-	CVE         []string `json:"cve" example:"[\"CVE-2021-41773\"]"`
-	CWE         []string `json:"cwe" example:"[\"CWE-319\"]"`
-	CVSS        *CVSS    `json:"cvss,omitempty"`
-	EPSS        *float64 `json:"epss" doc:"Probability of exploitation; null where it isn't known."`
-	KEV         *bool    `json:"kev" doc:"Known to be exploited; null where it isn't known."`
-	Location    Location `json:"location"`
-	Evidence    string   `json:"evidence"`
-	Remediation string   `json:"remediation"`
-	References  []string `json:"references"`
-	Engines     []string `json:"engines" doc:"All engines that saw it."`
-	Rule        string   `json:"rule" doc:"The engine's own id of the check."`
-	FirstSeenAt string   `json:"firstSeenAt" format:"date-time"`
-	LastSeenAt  string   `json:"lastSeenAt" format:"date-time"`
-	FixedAt     string   `json:"fixedAt,omitempty" format:"date-time"`
-	Status      string   `json:"status" enum:"open,fixed,confirmed,false_positive,accepted" doc:"Where the finding stands now."`
-}
-
-// Location is where a finding is; what doesn't apply is left out.
-type Location struct {
-	Host         string `json:"host,omitempty"`
-	Port         int    `json:"port,omitempty"`
-	Protocol     string `json:"protocol,omitempty"`
-	URL          string `json:"url,omitempty"`
-	Method       string `json:"method,omitempty"`
-	Parameter    string `json:"parameter,omitempty"`
-	File         string `json:"file,omitempty"`
-	Line         int    `json:"line,omitempty"`
-	Package      string `json:"package,omitempty"`
-	Version      string `json:"version,omitempty"`
-	FixedVersion string `json:"fixedVersion,omitempty"`
-	Image        string `json:"image,omitempty"`
-}
-
-// CVSS is a score with the vector it comes from.
-type CVSS struct {
-	Version string  `json:"version"`
-	Vector  string  `json:"vector"`
-	Score   float64 `json:"score"`
+	ID          string           `json:"id" doc:"The finding's id; it stays the same over scans."`
+	Fingerprint string           `json:"fingerprint" doc:"Identity of the weakness at its place."`
+	Title       string           `json:"title"`
+	Description string           `json:"description"`
+	Severity    string           `json:"severity" enum:"critical,high,medium,low,info"`
+	Confidence  string           `json:"confidence" enum:"certain,firm,tentative"`
+	Category    string           `json:"category"`
+	CVE         []string         `json:"cve" example:"[\"CVE-2021-41773\"]"`
+	CWE         []string         `json:"cwe" example:"[\"CWE-319\"]"`
+	CVSS        *finding.CVSS    `json:"cvss,omitempty"`
+	EPSS        *float64         `json:"epss" doc:"Probability of exploitation; null where it isn't known."`
+	KEV         *bool            `json:"kev" doc:"Known to be exploited; null where it isn't known."`
+	Location    finding.Location `json:"location"`
+	Evidence    string           `json:"evidence"`
+	Remediation string           `json:"remediation"`
+	References  []string         `json:"references"`
+	Engines     []string         `json:"engines" doc:"All engines that saw it."`
+	Rule        string           `json:"rule" doc:"The engine's own id of the check."`
+	FirstSeenAt string           `json:"firstSeenAt" format:"date-time"`
+	LastSeenAt  string           `json:"lastSeenAt" format:"date-time"`
+	FixedAt     string           `json:"fixedAt,omitempty" format:"date-time"`
+	Status      string           `json:"status" enum:"open,fixed,confirmed,false_positive,accepted" doc:"Where the finding stands now."`
 }
 
 // Summary counts findings by severity.
@@ -82,13 +59,9 @@ func NewFinding(r scan.Result) Finding {
 	v := Finding{
 		ID: string(r.ID), Fingerprint: r.Fingerprint, Title: r.Title, Description: r.Description,
 		Severity: string(r.Severity), Confidence: string(r.Confidence), Category: string(r.Category),
-		CVE: list(r.CVE), CWE: weaknesses(r.CWE), Location: Location(r.Location), Evidence: r.Evidence,
+		CVE: list(r.CVE), CVSS: r.CVSS, CWE: weaknesses(r.CWE), Location: r.Location, Evidence: r.Evidence,
 		Remediation: r.Remediation, References: list(r.References), Engines: list(r.Engines), Rule: r.Rule,
 		FirstSeenAt: stamp(r.FirstSeenAt), LastSeenAt: stamp(r.LastSeenAt), Status: string(r.Status),
-	}
-	if r.CVSS != nil {
-		c := CVSS(*r.CVSS)
-		v.CVSS = &c
 	}
 	if !r.FixedAt.IsZero() {
 		v.FixedAt = stamp(r.FixedAt)

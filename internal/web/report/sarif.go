@@ -263,7 +263,7 @@ func score(f Finding) string {
 }
 
 // location says where in both of SARIF's ways: an address of a thing, and a name.
-func location(at Location) sarifLocation {
+func location(at finding.Location) sarifLocation {
 	var out sarifLocation
 	if uri := artifact(at); uri != "" {
 		out.Physical = &sarifPhysical{}
@@ -283,7 +283,7 @@ func location(at Location) sarifLocation {
 	return out
 }
 
-func artifact(at Location) string {
+func artifact(at finding.Location) string {
 	switch {
 	case at.File != "":
 		return (&url.URL{Path: strings.TrimPrefix(at.File, "/")}).String()
@@ -315,7 +315,7 @@ func bracketed(host string) string {
 	return host
 }
 
-func service(at Location) string {
+func service(at finding.Location) string {
 	if at.Port == 0 {
 		return at.Host
 	}

@@ -82,7 +82,7 @@ func (r *runner) launch(ctx context.Context, o order) error {
 		return err
 	}
 	if !one.finished && !exit.Canceled || one.failed {
-		r.env.Log.WarnContext(ctx, "nmap ended early", slog.String("scan", r.req.Scan), slog.Int("exit_code", exit.Code),
+		r.env.Log.WarnContext(ctx, "nmap ended early", slog.Int("exit_code", exit.Code),
 			slog.Bool("signaled", exit.Signaled), slog.String("nmap_error", label(one.message, 300)),
 			slog.String("stderr", label(stderr.String(), 300)))
 	}

@@ -18,34 +18,7 @@ import (
 	"assay.dev/assay/internal/scan/finding"
 )
 
-var (
-	update  = flag.Bool("update", false, "write golden files and the reference page anew")
-	capture = flag.Bool("capture", false, "run against the fixtures and write testdata/*/raw.jsonl anew")
-)
-
-// TestCaptureRaw writes the cases' raw output from real runs. The other cases are cut or damaged copies.
-func TestCaptureRaw(t *testing.T) {
-	if !*capture {
-		t.Skip("only with -capture")
-	}
-	w, at := weakTarget(t), hardened(t)
-	weak := scan(t.Context(), t, order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote("1-9," + w.PortList())}), 0).raw
-	safe := scan(t.Context(), t, order(t, "https://"+at.String()+"/", nil), 0).raw
-	quick := scan(t.Context(), t, order(t, w.URL("http"), map[string]string{"depth": `"quick"`, "probes": `["http","files"]`}), 0).raw
-	lines := strings.SplitAfter(weak, "\n")
-	for name, raw := range map[string]string{
-		"weak": weak, "hardened": safe, "quick": quick,
-		"cut":     weak[:len(weak)*2/3],
-		"damaged": lines[0] + lines[1] + "{\"host\":\n" + strings.Join(lines[2:], ""),
-	} {
-		if err := os.MkdirAll(filepath.Join("testdata", name), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join("testdata", name, "raw.jsonl"), []byte(raw), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+var update = flag.Bool("update", false, "write golden files and the reference page anew")
 
 // targetOf reads the target that a raw output was written for.
 func targetOf(t *testing.T, raw []byte) engine.Request {
