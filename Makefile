@@ -34,6 +34,11 @@ deps: ## Install what the tests need
 test: deps ## Run all tests with the race detector, on SQLite and on a PostgreSQL of its own
 	REQUIRE_PG=1 REQUIRE_ENGINES=1 tools/with-postgres $(TOOL) gotestsum --format pkgname-and-test-fails -- $(TESTFLAGS) ./...
 
+.PHONY: test-contract
+test-contract: build ## Lint the API document and let a fuzzer hold the server against it (Python and npm packages)
+	@tools/install --required python3-venv npm
+	tools/contract/run
+
 .PHONY: lint
 lint: vet ## Formatting, vet and golangci-lint
 	$(TOOL) golangci-lint run ./...

@@ -33,7 +33,11 @@ const about = `Scans find what is wrong with a target, the inventory says what t
 func document() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
-		Info:    &huma.Info{Title: "Assay", Version: Version, Description: about},
+		Info: &huma.Info{
+			Title: "Assay", Version: Version, Description: about,
+			Contact: &huma.Contact{Name: "Whoever runs this server"},
+		},
+		Servers: []*huma.Server{{URL: "/", Description: "The server that this document comes from"}},
 		Tags:    tags(),
 		Components: &huma.Components{
 			Schemas:   huma.NewMapRegistry("#/components/schemas/", schemaName),
@@ -81,9 +85,7 @@ func headers() map[string]*huma.Param {
 		"X-RateLimit-Remaining": number("Calls left in it."),
 		"X-RateLimit-Reset":     number("When it begins anew, in Unix seconds."),
 		"Retry-After":           number("Seconds to wait."),
-		"Allow":                 text("The methods that the path takes."),
 		"WWW-Authenticate":      text("How to sign in."),
-		"Location":              text("Where the new resource is."),
 		"Idempotency-Replayed":  text("true where the answer repeats an earlier call of the same key."),
 	}
 }
@@ -122,13 +124,10 @@ func (a *API) operation(id string, r mw.Route, extra []int) huma.Operation {
 	if r.Once {
 		maxLen := 255
 		op.Parameters = append(op.Parameters, &huma.Param{
-			Name: mw.HeaderIdempotency, In: "header", Schema: &huma.Schema{Type: "string", MaxLength: &maxLen},
+			Name: mw.HeaderIdempotency, In: "header", Schema: &huma.Schema{Type: "string", MaxLength: &maxLen, Pattern: "^[!-~]+$"},
 			Description: "1 to 255 visible characters. A repeated call with the same key and body gets the first one's answer, for 24 hours.",
 		})
 		shown = append(shown, "Idempotency-Replayed")
-	}
-	if r.Status == http.StatusCreated {
-		shown = append(shown, "Location")
 	}
 	op.Responses[strconv.Itoa(r.Status)] = &huma.Response{Description: http.StatusText(r.Status), Headers: headerRefs(shown...)}
 	for _, status := range failures(r, extra) {

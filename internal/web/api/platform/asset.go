@@ -35,7 +35,8 @@ func (h *handlers) assetRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[AssetRef, Out[Asset]]{
 			ID: "getAsset", Method: http.MethodGet, Path: assets + "/{id}", Family: problem.Platform, Scope: access.AssetsRead,
-			Audit: event.AssetRead, Resource: "asset", Tags: []string{tagAssets}, Summary: "Get an asset", Handle: h.getAsset,
+			Audit: event.AssetRead, Resource: "asset", Tags: []string{tagAssets}, Summary: "Get an asset",
+			Description: "An asset of the inventory, whoever entered it.", Handle: h.getAsset,
 		}),
 		api.Op(api.Route[patchAssetIn, Out[Asset]]{
 			ID: "updateAsset", Method: http.MethodPatch, Path: assets + "/{id}", Family: problem.Platform,

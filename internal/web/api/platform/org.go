@@ -20,7 +20,8 @@ func (h *handlers) orgRoutes() []api.Entry {
 	return []api.Entry{
 		api.Op(api.Route[struct{}, Out[Organization]]{
 			ID: "getOrganization", Method: http.MethodGet, Path: "/api/org", Family: problem.Platform, Scope: access.UsageRead,
-			Audit: event.OrgRead, Tags: []string{tagOrg}, Summary: "Get the organization and its settings", Handle: h.getOrg,
+			Audit: event.OrgRead, Tags: []string{tagOrg}, Summary: "Get the organization and its settings",
+			Description: "Where nobody has set a value, the default that applies.", Handle: h.getOrg,
 		}),
 		api.Op(api.Route[patchOrgIn, Out[Organization]]{
 			ID: "updateOrganization", Method: http.MethodPatch, Path: "/api/org", Family: problem.Platform,

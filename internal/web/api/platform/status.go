@@ -22,7 +22,8 @@ func (h *handlers) statusRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[struct{}, Out[ServerStatus]]{
 			ID: "getStatus", Method: http.MethodGet, Path: "/api/status", Family: problem.Platform, Scope: access.Public,
-			Exempt: true, Tags: []string{tagServer}, Summary: "What server is this", Handle: h.status,
+			Exempt: true, Tags: []string{tagServer}, Summary: "What server is this",
+			Description: "Version, build and age; open to everybody.", Handle: h.status,
 		}),
 		root(),
 	}

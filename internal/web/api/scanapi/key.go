@@ -37,6 +37,7 @@ func (h *handlers) keyRoutes() []api.Entry {
 		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "getApiKey", Method: http.MethodGet, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyRead, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Get an API key",
+			Description: "Without its secret, which is shown at creation and rotation only.",
 			Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
 				return h.d.Keys.Key(ctx, a, id)
 			}),
@@ -72,7 +73,9 @@ func (h *handlers) keyRoutes() []api.Entry {
 		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "resumeApiKey", Method: http.MethodPost, Path: keys + "/{id}/resume", Family: problem.Scan,
 			Scope: access.KeysManage, Audit: event.KeyResumed, Resource: "api_key", Tags: []string{tagKeys},
-			Summary: "Resume a suspended API key", Errors: []int{http.StatusConflict}, Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
+			Summary:     "Resume a suspended API key",
+			Description: "It is good again at once; a revoked or expired key stays so.",
+			Errors:      []int{http.StatusConflict}, Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
 				return h.d.Keys.ResumeKey(ctx, a, id)
 			}),
 		}),

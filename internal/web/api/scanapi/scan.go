@@ -39,7 +39,8 @@ func (h *handlers) scanRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[ScanRef, Out[Scan]]{
 			ID: "getScan", Method: http.MethodGet, Path: Base + "/scans/{id}", Family: problem.Scan, Scope: access.ScansRead,
-			Audit: event.ScanRead, Resource: "scan", Tags: []string{tagScans}, Summary: "Get a scan", Handle: h.get,
+			Audit: event.ScanRead, Resource: "scan", Tags: []string{tagScans}, Summary: "Get a scan",
+			Description: "Status, progress and, once it has ended, outcome and counts.", Handle: h.get,
 		}),
 		api.Op(api.Route[ScanRef, Out[Scan]]{
 			ID: "cancelScan", Method: http.MethodPost, Path: Base + "/scans/{id}/cancel", Family: problem.Scan,

@@ -34,7 +34,8 @@ func (h *handlers) authRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[struct{}, Out[Me]]{
 			ID: "getMe", Method: http.MethodGet, Path: "/auth/me", Family: problem.Vault, Scope: access.Self,
-			Audit: event.AuthMeRead, Tags: []string{tagAuth}, Summary: "Get the own account", Handle: h.me,
+			Audit: event.AuthMeRead, Tags: []string{tagAuth}, Summary: "Get the own account",
+			Description: "Of the user whose session signs the call; a key has none.", Handle: h.me,
 		}),
 		api.Op(api.Route[passwordIn, struct{}]{
 			ID: "changePassword", Method: http.MethodPost, Path: "/auth/password", Family: problem.Vault, Scope: access.Self,
