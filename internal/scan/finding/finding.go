@@ -82,6 +82,9 @@ const (
 	Accepted      Status = "accepted"
 )
 
+// Statuses lists them, in the order in which people meet them.
+func Statuses() []Status { return []Status{Open, Confirmed, FalsePositive, Accepted, Fixed} }
+
 // Human reports whether a person set the status, so that scans leave it alone.
 func (s Status) Human() bool { return s == Confirmed || s == FalsePositive || s == Accepted }
 

@@ -45,24 +45,55 @@ const (
 	AssetUpdated Audit = "asset.updated"
 	AssetDeleted Audit = "asset.deleted"
 
-	EngineListed      Audit = "engine.listed"
-	ScanSubmitted     Audit = "scan.submitted"
-	ScanListed        Audit = "scan.listed"
-	ScanRead          Audit = "scan.read"
-	ScanResultsRead   Audit = "scan.results.read"
-	ScanCancelAsked   Audit = "scan.cancelled"
-	ScanStreamOpened  Audit = "scan.stream.opened"
-	ScanStreamClosed  Audit = "scan.stream.closed"
-	ScanStartedBy     Audit = "scan.started"
-	ScanFinished      Audit = "scan.finished"
-	ScanRequeued      Audit = "scan.requeued"
-	FindingsIngested  Audit = "findings.ingested"
-	LogCheckpointRead Audit = "log.checkpoint.read"
-	LogEntriesRead    Audit = "log.entries.read"
-	LogProofRead      Audit = "log.proof.read"
-	LogExported       Audit = "log.exported"
-	LogRetained       Audit = "log.retained" // the server dropped a range of entries past their retention; the resource names it
-	LogErased         Audit = "log.erased"   // the operator erased personal data beside entries; the reason counts them
-	VerifyKeysRead    Audit = "verification_keys.read"
-	VerifyKeysExport  Audit = "verification_keys.exported"
+	EngineListed       Audit = "engine.listed"
+	ScanSubmitted      Audit = "scan.submitted"
+	ScanListed         Audit = "scan.listed"
+	ScanBatchSubmitted Audit = "scan.batch.submitted" // of many scans in one call; the resource is the batch
+	ScanUpdated        Audit = "scan.updated"
+	ScanCompared       Audit = "scan.compared"
+	ScanRetained       Audit = "scan.retained" // the server dropped scans past their retention; the reason counts them, the resource names the last
+	ScanRead           Audit = "scan.read"
+	ScanResultsRead    Audit = "scan.results.read"
+	ScanCancelAsked    Audit = "scan.cancelled"
+	ScanStreamOpened   Audit = "scan.stream.opened"
+	ScanStreamClosed   Audit = "scan.stream.closed"
+	ScanStartedBy      Audit = "scan.started"
+	ScanFinished       Audit = "scan.finished"
+	ScanRequeued       Audit = "scan.requeued"
+	FindingsIngested   Audit = "findings.ingested"
+	LogCheckpointRead  Audit = "log.checkpoint.read"
+	LogEntriesRead     Audit = "log.entries.read"
+	LogProofRead       Audit = "log.proof.read"
+	LogExported        Audit = "log.exported"
+	LogRetained        Audit = "log.retained" // the server dropped a range of entries past their retention; the resource names it
+	LogErased          Audit = "log.erased"   // the operator erased personal data beside entries; the reason counts them
+	VerifyKeysRead     Audit = "verification_keys.read"
+	VerifyKeysExport   Audit = "verification_keys.exported"
+)
+
+// Webhooks, their deliveries and the callbacks of scans.
+const (
+	WebhookCreated        Audit = "webhook.created"
+	WebhookListed         Audit = "webhook.listed"
+	WebhookRead           Audit = "webhook.read"
+	WebhookUpdated        Audit = "webhook.updated"
+	WebhookDeleted        Audit = "webhook.deleted"
+	WebhookTested         Audit = "webhook.tested"
+	WebhookSecretRotated  Audit = "webhook.secret.rotated"
+	WebhookReplayed       Audit = "webhook.replayed"
+	WebhookStopped        Audit = "webhook.disabled" // by the server, because its receiver failed for too long or is gone
+	WebhookDeliveryListed Audit = "webhook.delivery.listed"
+	WebhookDeliveryRead   Audit = "webhook.delivery.read"
+	WebhookRedelivered    Audit = "webhook.redelivered"
+	ScanCallbackRead      Audit = "scan.callback.read"
+)
+
+// Findings and what people decide on them.
+const (
+	FindingListed      Audit = "finding.listed"
+	FindingRead        Audit = "finding.read"
+	FindingHistoryRead Audit = "finding.history.read"
+	FindingSummaryRead Audit = "finding.summary.read"
+	FindingDecided     Audit = "finding.triaged"
+	FindingExpired     Audit = "finding.expired" // the server opened findings whose acceptance had ended
 )

@@ -26,6 +26,8 @@ const (
 	FindingOpened   Type = "finding.opened"
 	FindingReopened Type = "finding.reopened"
 	FindingFixed    Type = "finding.fixed"
+	FindingTriaged  Type = "finding.triaged"  // a person decided
+	WebhookDisabled Type = "webhook.disabled" // a receiver failed for too long, or said that it is gone
 )
 
 // Event is one row of the outbox. Subject is the id of the record it is about (a scan's for scan.* and finding.*
