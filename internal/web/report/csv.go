@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"assay.dev/assay/internal/scan"
 )
@@ -13,7 +15,7 @@ import (
 func columns() []string {
 	return []string{
 		"id", "severity", "title", "category", "confidence", "status", "rule", "host", "port", "protocol", "url", "method",
-		"parameter", "file", "line", "package", "version", "fixedVersion", "image", "cve", "cwe", "cvss", "engines",
+		"parameter", "file", "line", "package", "version", "fixedVersion", "image", "cve", "cwe", "cvss", "epss", "kev", "engines",
 		"firstSeenAt", "lastSeenAt", "description", "evidence", "remediation", "references", "fingerprint",
 	}
 }
@@ -48,10 +50,25 @@ func cells(f Finding) []string {
 	return []string{
 		f.ID, f.Severity, f.Title, f.Category, f.Confidence, f.Status, f.Rule, at.Host, number(at.Port), at.Protocol, at.URL,
 		at.Method, at.Parameter, at.File, number(at.Line), at.Package, at.Version, at.FixedVersion, at.Image,
-		strings.Join(f.CVE, " "), strings.Join(f.CWE, " "), score, strings.Join(f.Engines, " "),
+		strings.Join(f.CVE, " "), strings.Join(f.CWE, " "), score, epss(f), kev(f), strings.Join(f.Engines, " "),
 		f.FirstSeenAt, f.LastSeenAt, f.Description, f.Evidence, f.Remediation,
 		strings.Join(f.References, " "), f.Fingerprint,
 	}
+}
+
+// epss and kev are empty where nothing is known: unknown is never zero.
+func epss(f Finding) string {
+	if f.EPSS == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*f.EPSS, 'f', -1, 64)
+}
+
+func kev(f Finding) string {
+	if f.KEV == nil {
+		return ""
+	}
+	return strconv.FormatBool(*f.KEV)
 }
 
 func number(n int) string {
@@ -61,21 +78,44 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// Cell returns s as a spreadsheet shows it and doesn't run it: text that begins, also behind white space, with = + - @
-// or their full-width forms, or with a tab or line break, gets a leading apostrophe. NUL bytes are left out.
+// Cell returns s as a spreadsheet shows it and doesn't run it: text that begins, also behind white space and invisible
+// characters, with = + - @ or their other widths, or with a tab or line break, gets a leading apostrophe. So does what
+// stands behind a line break, tab or semicolon within the text, because programs set up for another language part cells
+// there. NUL bytes are left out.
 func Cell(s string) string {
 	s = strings.ReplaceAll(s, "\x00", "")
-	if s == "" {
+	if s == "" || !strings.ContainsAny(s, "=+-@＝＋－＠﹦﹢﹣﹫−\t\r\n") {
 		return s
 	}
-	trimmed := strings.TrimLeft(s, " \t\r\n\v\f\u00a0\ufeff")
-	if s[0] == '\t' || s[0] == '\r' || s[0] == '\n' {
-		return "'" + s
+	var b strings.Builder
+	b.Grow(len(s) + 1)
+	begin := true
+	for i, r := range s {
+		if begin && (formula(s[i:]) || i == 0 && (r == '\t' || r == '\r' || r == '\n')) {
+			b.WriteByte('\'')
+		}
+		size := utf8.RuneLen(r)
+		if r == utf8.RuneError {
+			_, size = utf8.DecodeRuneInString(s[i:])
+		}
+		b.WriteString(s[i : i+size])
+		begin = r == '\n' || r == '\r' || r == '\t' || r == ';'
 	}
-	for _, lead := range []string{"=", "+", "-", "@", "＝", "＋", "－", "＠"} {
-		if strings.HasPrefix(trimmed, lead) {
-			return "'" + s
+	return b.String()
+}
+
+// formula reports whether text up to its first break begins as a formula does.
+func formula(s string) bool {
+	for _, r := range s {
+		switch r {
+		case '=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫', '−':
+			return true
+		case '\n', '\r', '\t', ';':
+			return false
+		}
+		if !unicode.IsSpace(r) && !unicode.IsControl(r) && !unicode.Is(unicode.Cf, r) && r != utf8.RuneError {
+			return false
 		}
 	}
-	return s
+	return false
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
@@ -110,18 +111,47 @@ func TestCSVIsReadBackAndRunsNothing(t *testing.T) {
 func TestNoCellBeginsAFormula(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"": "", "plain": "plain", "=1": "'=1", " =1": "' =1", "\t=1": "'\t=1", "\ncmd": "'\ncmd", "@x": "'@x", "＝1": "'＝1", "1-2": "1-2",
+		"": "", "plain": "plain", "=1": "'=1", " =1": "' =1", "\t=1": "'\t'=1", "\ncmd": "'\ncmd", "@x": "'@x", "＝1": "'＝1", "1-2": "1-2",
+		"\u200b=1": "'\u200b=1", "a;=1": "a;'=1", "a\n +1": "a\n' +1", "a; b": "a; b", "'=1": "'=1", "\"=1": "\"=1", "﹣1": "'﹣1", "\x00=1": "'=1",
+		"\r\n\t\v\u00a0@": "'\r\n\t'\v\u00a0@", "a-b;c": "a-b;c", "\xff=1": "'\xff=1",
 	} {
 		if got := report.Cell(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
+}
+
+// Whatever a cell holds, and wherever a program parts it, no part begins a formula; and nothing else is changed.
+func TestNoPartOfACellBeginsAFormula(t *testing.T) {
+	t.Parallel()
+	pieces := []string{"=", "+", "-", "@", "＝", "＋", "－", "＠", "﹦", "\t", "\r", "\n", ";", " ", "\u00a0", "\u200b", "\ufeff", "\u202e", "'", "\"", ",", "cmd|", "1", "\x00", "\xff", "\v"}
 	rapid.Check(t, func(t *rapid.T) {
-		got := report.Cell(rapid.String().Draw(t, "cell"))
-		if got != "" && strings.ContainsRune("=+-@\t\r\n", rune(strings.TrimLeft(got+"x", " ")[0])) {
-			t.Fatalf("%q begins a formula", got)
+		in := strings.Join(rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom(pieces), rapid.String()), 0, 12).Draw(t, "pieces"), "")
+		got := report.Cell(in)
+		for part := range strings.FieldsFuncSeq(got, func(r rune) bool { return strings.ContainsRune("\t\r\n;", r) }) {
+			bare := strings.TrimLeftFunc(part, func(r rune) bool {
+				return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar
+			})
+			if begins(bare) {
+				t.Fatalf("%q begins a formula in %q", part, got)
+			}
+		}
+		if got != "" && strings.ContainsRune("\t\r\n", rune(got[0])) {
+			t.Fatalf("%q begins with a break", got)
+		}
+		if without := strings.ReplaceAll(got, "'", ""); without != strings.ReplaceAll(strings.ReplaceAll(in, "'", ""), "\x00", "") {
+			t.Fatalf("%q became %q", in, got)
 		}
 	})
+}
+
+func begins(s string) bool {
+	for _, lead := range []string{"=", "+", "-", "@", "＝", "＋", "－", "＠", "﹦"} {
+		if strings.HasPrefix(s, lead) {
+			return true
+		}
+	}
+	return false
 }
 
 func TestSARIFIsValidByItsSchema(t *testing.T) {

@@ -26,7 +26,7 @@ const (
 // behind them.
 func SARIF(w io.Writer, s scan.Scan, each Each) error {
 	out := bufio.NewWriter(w)
-	d := &sarifDoc{out: out, rules: map[string]int{}}
+	d := &sarifDoc{out: out, rules: map[string]int{}, fallback: target(s)}
 	d.text(`{"$schema":"` + sarifSchema + `","version":"` + sarifVersion + `","runs":[{"results":[`)
 	first := true
 	err := each(func(r scan.Result) error {
@@ -60,7 +60,9 @@ type sarifDoc struct {
 	out   *bufio.Writer
 	rules map[string]int // index by rule id
 	known []sarifRule
-	err   error
+	// fallback is the address of the target, for findings that name no place.
+	fallback string
+	err      error
 }
 
 func (d *sarifDoc) text(s string) {
@@ -87,15 +89,22 @@ type sarifMessage struct {
 
 type sarifRule struct {
 	ID               string          `json:"id"`
+	Default          sarifDefault    `json:"defaultConfiguration"`
 	ShortDescription sarifMessage    `json:"shortDescription"`
 	FullDescription  *sarifMessage   `json:"fullDescription,omitempty"`
-	Help             *sarifMessage   `json:"help,omitempty"`
+	Help             sarifMessage    `json:"help"`
 	HelpURI          string          `json:"helpUri,omitempty"`
 	Properties       sarifRuleExtras `json:"properties"`
 }
 
+// sarifDefault is how bad a result of the rule is at most in this document.
+type sarifDefault struct {
+	Level string `json:"level"`
+}
+
 type sarifRuleExtras struct {
 	SecuritySeverity string   `json:"security-severity"`
+	Precision        string   `json:"precision,omitempty"`
 	Tags             []string `json:"tags"`
 }
 
@@ -126,6 +135,9 @@ type sarifResultExtras struct {
 	CVE        []string `json:"cve"`
 	CWE        []string `json:"cwe"`
 	Engines    []string `json:"engines"`
+	CVSS       string   `json:"cvssVector,omitempty"`
+	EPSS       *float64 `json:"epss,omitempty"`
+	KEV        *bool    `json:"kev,omitempty"`
 }
 
 type sarifLocation struct {
@@ -158,12 +170,15 @@ func (d *sarifDoc) result(r scan.Result) sarifResult {
 	}
 	out := sarifResult{
 		RuleID: f.Rule, RuleIndex: d.rule(f), Level: level(r.Severity), Kind: "fail", Message: sarifMessage{text},
-		Locations:    []sarifLocation{location(f.Location)},
-		Fingerprints: map[string]string{"assayWeakness/v1": f.Fingerprint, "assayOccurrence/v1": r.Occurrence},
+		Locations:    []sarifLocation{d.location(f.Location)},
+		Fingerprints: fingerprints(r),
 		Properties: sarifResultExtras{
 			ID: f.ID, Severity: f.Severity, Confidence: f.Confidence, Category: f.Category, Status: f.Status, CVE: f.CVE,
-			CWE: f.CWE, Engines: f.Engines,
+			CWE: f.CWE, Engines: f.Engines, EPSS: f.EPSS, KEV: f.KEV,
 		},
+	}
+	if f.CVSS != nil {
+		out.Properties.CVSS = f.CVSS.Vector
 	}
 	if r.Status == finding.FalsePositive || r.Status == finding.Accepted {
 		out.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: "triaged as " + f.Status}}
@@ -171,33 +186,105 @@ func (d *sarifDoc) result(r scan.Result) sarifResult {
 	return out
 }
 
-// rule returns the index of a finding's rule, nil where there are too many to describe.
+// fingerprints tell a result from every other over scans. Code hosts know the first name only.
+func fingerprints(r scan.Result) map[string]string {
+	out := map[string]string{"primaryLocationLineHash": r.Fingerprint + ":1"}
+	if r.Fingerprint != "" {
+		out["assayWeakness/v1"] = r.Fingerprint
+	}
+	if r.Occurrence != "" {
+		out["primaryLocationLineHash"] = r.Occurrence + ":1"
+		out["assayOccurrence/v1"] = r.Occurrence
+	}
+	return out
+}
+
+// location falls back on the target: a code host refuses a result that is nowhere.
+func (d *sarifDoc) location(at finding.Location) sarifLocation {
+	out := location(at)
+	if out.Physical == nil {
+		out.Physical = &sarifPhysical{}
+		out.Physical.Artifact.URI = d.fallback
+	}
+	return out
+}
+
+// maxTags is what code hosts take of a rule.
+const maxTags = 20
+
+// rule returns the index of a finding's rule, nil where there are too many to describe. A rule is as bad as the worst
+// of its results.
 func (d *sarifDoc) rule(f Finding) *int {
 	i, ok := d.rules[f.Rule]
-	if !ok {
-		if len(d.known) >= maxRules {
-			return nil
+	if ok {
+		if was := &d.known[i]; number10(score(f)) > number10(was.Properties.SecuritySeverity) {
+			was.Properties.SecuritySeverity, was.Default.Level = score(f), level(finding.Severity(f.Severity))
 		}
-		i = len(d.known)
-		d.rules[f.Rule] = i
-		rule := sarifRule{
-			ID: f.Rule, ShortDescription: sarifMessage{f.Title},
-			Properties: sarifRuleExtras{SecuritySeverity: score(f), Tags: append([]string{"security", f.Category}, f.CWE...)},
-		}
-		slices.Sort(rule.Properties.Tags)
-		rule.Properties.Tags = slices.Compact(rule.Properties.Tags)
-		if f.Description != "" {
-			rule.FullDescription = &sarifMessage{f.Description}
-		}
-		if f.Remediation != "" {
-			rule.Help = &sarifMessage{f.Remediation}
-		}
-		if len(f.References) > 0 && absolute(f.References[0]) {
-			rule.HelpURI = f.References[0]
-		}
-		d.known = append(d.known, rule)
+		return &i
 	}
+	if len(d.known) >= maxRules {
+		return nil
+	}
+	i = len(d.known)
+	d.rules[f.Rule] = i
+	d.known = append(d.known, describe(f))
 	return &i
+}
+
+func describe(f Finding) sarifRule {
+	rule := sarifRule{
+		ID: f.Rule, ShortDescription: sarifMessage{f.Title}, Default: sarifDefault{level(finding.Severity(f.Severity))},
+		Help: sarifMessage{help(f)}, Properties: sarifRuleExtras{SecuritySeverity: score(f), Precision: precision(f.Confidence), Tags: tags(f)},
+	}
+	if f.Description != "" {
+		rule.FullDescription = &sarifMessage{f.Description}
+	}
+	for _, ref := range f.References {
+		if absolute(ref) {
+			rule.HelpURI = ref
+			break
+		}
+	}
+	return rule
+}
+
+// help is what code hosts show beside a result: what to do, else what it is.
+func help(f Finding) string {
+	for _, text := range []string{f.Remediation, f.Description, f.Title} {
+		if text != "" {
+			return text
+		}
+	}
+	return f.Rule
+}
+
+// tags names the weaknesses in the way that code hosts look for.
+func tags(f Finding) []string {
+	out := append([]string{"security", f.Category}, f.CWE...)
+	for _, id := range f.CWE {
+		out = append(out, "external/cwe/"+strings.ToLower(id))
+	}
+	out = slices.DeleteFunc(out, func(s string) bool { return s == "" })
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return out[:min(len(out), maxTags)]
+}
+
+func precision(confidence string) string {
+	switch finding.Confidence(confidence) {
+	case finding.Certain:
+		return "very-high"
+	case finding.Firm:
+		return "high"
+	case finding.Tentative:
+		return "low"
+	}
+	return ""
+}
+
+func number10(s string) float64 {
+	n, _ := strconv.ParseFloat(s, 64) // one of our own
+	return n
 }
 
 func (d *sarifDoc) driver(s scan.Scan) map[string]any {
@@ -281,6 +368,16 @@ func location(at finding.Location) sarifLocation {
 		out.Logical = []sarifLogical{{Name: service(at), Kind: "resource"}}
 	}
 	return out
+}
+
+// target is the address of what was scanned.
+func target(s scan.Scan) string {
+	if absolute(s.Target) {
+		if u, err := url.Parse(s.Target); err == nil {
+			return u.String()
+		}
+	}
+	return "target:" + url.PathEscape(s.Target)
 }
 
 func artifact(at finding.Location) string {
