@@ -209,39 +209,3 @@ func TestCallbackSecretIsShownOnceAndKeptSealed(t *testing.T) {
 	_, err = failing.RotateCallbackSecret(t.Context(), org)
 	wantCode(t, err, fault.Internal, fault.CodeInternal)
 }
-
-func TestScheduleGrammar(t *testing.T) {
-	t.Parallel()
-	for _, good := range []string{
-		"* * * * *", "*/15 * * * *", "0 3 * * *", "5,35 0-6,18-23/2 1 jan-mar,DEC mon", "0 0 29 2 *", "0 0 31 * *", "59 23 31 12 6",
-		"0 0 31 2 1", "10/20 * * * *",
-	} {
-		if err := tenant.CheckSchedule(good); err != nil {
-			t.Errorf("%q: %v", good, err)
-		}
-	}
-	for _, bad := range []string{
-		"", "* * * *", "* * * * * *", "@daily", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 0 *", "* * * 13 *",
-		"* * * * 7", "*/0 * * * *", "*/ * * * *", "5-1 * * * *", "1, * * * *", ",1 * * * *", "1--2 * * * *", "+1 * * * *", "-1 * * * *",
-		"001 * * * *", " * * * * *", "*  * * * *", "*\t* * * *", "* * * anf *", "* * * * sunmon", "0 0 30 2 *", "0 0 31 4,6,9,11 *",
-		"*-5 * * * *", "**/2 * * * *", "*/2/2 * * * *", "\xff * * * *", strings.Repeat("1,", 60) + "1 * * * *", "* * mon * *",
-	} {
-		err := tenant.CheckSchedule(bad)
-		if err == nil {
-			t.Errorf("%q accepted", bad)
-		} else if len(bad) > 8 && strings.Contains(err.Error(), bad) {
-			t.Errorf("the message repeats %q", bad)
-		}
-	}
-}
-
-func FuzzCheckSchedule(f *testing.F) {
-	f.Add("*/5 1-3,7 * jan mon")
-	f.Add("0 0 30 2 *")
-	f.Add("9/9 * * * *,*")
-	f.Fuzz(func(t *testing.T, s string) {
-		if tenant.CheckSchedule(s) == nil && len(strings.Split(s, " ")) != 5 {
-			t.Errorf("accepted without five fields")
-		}
-	})
-}

@@ -3,6 +3,7 @@ package tenant
 import (
 	"strconv"
 
+	"assay.dev/assay/internal/schedule"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -79,7 +80,7 @@ func check(v Settings, zoneKnown bool) error {
 	within("concurrency.engine", v.Concurrency.Engine, 1, MaxEngineSlots)
 	within("concurrency.targetHost", v.Concurrency.TargetHost, 1, MaxTargetHostSlots)
 	if v.DiscoverySchedule != "" {
-		if err := CheckSchedule(v.DiscoverySchedule); err != nil {
+		if err := schedule.CheckCron(v.DiscoverySchedule); err != nil {
 			wrong(true, "discoverySchedule", err.Error())
 		}
 	}
