@@ -42,6 +42,9 @@ func (r ScanStore) Results(ctx context.Context, org uid.Org, id uid.Scan, q scan
 	if err == nil && p.WantTotal && q.Q == "" && len(out.Items) == 0 {
 		out.Total.Known = true
 	}
+	if err == nil {
+		err = r.reader.s.enrichResults(ctx, out.Items)
+	}
 	return out, err
 }
 
@@ -69,6 +72,9 @@ func (r ScanStore) EachResult(ctx context.Context, org uid.Org, id uid.Scan, q s
 			})
 			return err
 		})
+		if err == nil {
+			err = r.reader.s.enrichResults(ctx, batch)
+		}
 		if err != nil {
 			return err
 		}

@@ -154,6 +154,7 @@ type Finding struct {
 	FixedAt     time.Time // zero unless fixed
 	Scan        uid.Scan  // the scan that saw it last
 	Engines     []string  // all engines that saw it
+	Intel       Intel     // what public sources say of its CVE ids; looked up when it is read, never kept with it
 }
 
 // Summary counts findings by severity.

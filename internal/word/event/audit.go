@@ -97,3 +97,11 @@ const (
 	FindingDecided     Audit = "finding.triaged"
 	FindingExpired     Audit = "finding.expired" // the server opened findings whose acceptance had ended
 )
+
+// What public sources say of vulnerabilities, and what people say in return.
+const (
+	IntelImported Audit = "intel.imported" // the operator loaded EPSS, KEV or NVD; the resource names which
+	IntelRead     Audit = "intel.read"
+	VEXExported   Audit = "vex.exported"
+	VEXImported   Audit = "vex.imported"
+)

@@ -67,6 +67,8 @@ func Run(t *testing.T, open Open) {
 		{"findings of two scans at once", findingsAtOnce},
 		{"results", results},
 		{"results of a try become visible at its end", visibility},
+		{"public sources", publicSources},
+		{"findings are enriched when they are read", enrichment},
 		{"isolation", isolation},
 	}
 	for _, b := range behaviours {
