@@ -51,6 +51,7 @@ type App struct {
 	parts
 
 	listener net.Listener
+	tls      security
 	socket   net.Listener
 	ready    chan struct{}
 	stopping chan struct{}
@@ -77,6 +78,7 @@ func New(ctx context.Context, cfg config.Config, seams Seams) (*App, error) {
 		return nil, err
 	}
 	a.ground = g
+	g.tell = a.tell
 	if err := a.bind(ctx); err != nil {
 		return nil, errors.Join(err, g.close(ctx))
 	}
@@ -94,10 +96,24 @@ func (a *App) bind(ctx context.Context) (err error) {
 				"the address "+a.cfg.Listen+" can't be served on; does another program hold it? choose one with --listen").Because(err)
 		}
 	}
-	if a.socket, err = listenSocket(ctx, a.data); err != nil && a.listener != nil {
-		return errors.Join(err, a.listener.Close())
+	if err = a.bindChallenges(ctx); err == nil {
+		a.socket, err = listenSocket(ctx, a.data)
+	}
+	if err != nil {
+		err = errors.Join(err, closeAll(a.listener, a.tls.challenges))
 	}
 	return err
+}
+
+// closeAll closes the listeners that there are.
+func closeAll(all ...net.Listener) error {
+	var errs []error
+	for _, l := range all {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // breakDown is told that the database lost its promise: the process must end, and says why.
@@ -113,17 +129,21 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 
 // URL is the address under which the server answers; with port 0 in the settings, the one it got.
 func (a *App) URL() string {
-	if a.cfg.PublicURL == "" && a.listener != nil {
-		return "http://" + a.listener.Addr().String()
+	cfg := a.cfg
+	if a.listener != nil {
+		cfg.Listen = a.listener.Addr().String()
 	}
-	return a.cfg.URL()
+	return cfg.URL()
 }
 
 // listeners returns the addresses that this server listens on, which no scan may touch.
 func (a *App) listeners() []netip.AddrPort {
 	var out []netip.AddrPort
-	if a.listener != nil {
-		if tcp, ok := a.listener.Addr().(*net.TCPAddr); ok {
+	for _, l := range []net.Listener{a.listener, a.tls.challenges} {
+		if l == nil {
+			continue
+		}
+		if tcp, ok := l.Addr().(*net.TCPAddr); ok {
 			out = append(out, tcp.AddrPort())
 		}
 	}
@@ -132,11 +152,7 @@ func (a *App) listeners() []netip.AddrPort {
 
 // Close ends a server that never ran.
 func (a *App) Close(ctx context.Context) error {
-	var errs []error
-	if a.listener != nil {
-		errs = append(errs, a.listener.Close())
-	}
-	return errors.Join(append(errs, a.socket.Close(), a.close(ctx))...)
+	return errors.Join(closeAll(a.listener, a.tls.challenges, a.socket), a.close(ctx))
 }
 
 // Run serves until ctx ends, then stops in order: no new requests, no new scans, what runs may finish within the
@@ -178,12 +194,7 @@ func (a *App) Run(ctx context.Context) error {
 
 	srv := a.server(base)
 	if a.listener != nil {
-		start(&top, work, "http", func(context.Context) error {
-			if err := srv.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		})
+		start(&top, work, "http", func(context.Context) error { return a.serve(srv) })
 	}
 	a.state.Store(serving)
 	close(a.ready)

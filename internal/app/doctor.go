@@ -31,11 +31,14 @@ type Check struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
 	Detail string `json:"detail"`
+	Data   any    `json:"data,omitempty"` // more of it for programs
 }
 
-// Doctor looks at settings, data folder, keys and engines. It changes nothing, and runs beside a server too.
-func Doctor(ctx context.Context, cfg config.Config) []Check {
+// Doctor looks at settings, data folder, keys, engines, and the TLS of a running server, whose authority may be in the
+// file ca. It changes nothing, and runs beside a server too.
+func Doctor(ctx context.Context, cfg config.Config, ca string) []Check {
 	checks := []Check{checkFolder(cfg), checkMasterKey(cfg), checkDatabase(ctx, cfg)}
+	checks = append(checks, checkTLS(ctx, cfg, ca)...)
 	return append(checks, checkEngines(ctx, cfg)...)
 }
 

@@ -49,6 +49,7 @@ type ground struct {
 	orgs    *tenant.Operator
 	tenants *tenant.Service
 	assets  *asset.Service
+	tell    func() running // of a server that runs on the folder; nil for an operator's own opening
 }
 
 // openGround opens the data folder, making it with mode 0700 where it is missing. stop is called when the database can

@@ -18,7 +18,7 @@ type health struct{ a *App }
 func (h health) Conditions(ctx context.Context) []platform.Condition {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	return []platform.Condition{h.serving(), h.database(ctx), h.log(ctx)}
+	return append([]platform.Condition{h.serving(), h.database(ctx), h.log(ctx)}, h.a.tls.condition(h.a.now())...)
 }
 
 func (h health) serving() platform.Condition {

@@ -31,6 +31,7 @@ type act func(ctx context.Context, g *ground, order json.RawMessage, out io.Writ
 func acts() map[string]act {
 	return map[string]act{
 		"init":        typed(initialize),
+		"server":      typed(serverState),
 		"org.create":  typed(createOrganization),
 		"org.list":    typed(listOrganizations),
 		"org.plan":    typed(setPlan),

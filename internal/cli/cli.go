@@ -40,6 +40,8 @@ type IO struct {
 	Terminal bool // standard error is a terminal: bars may be drawn
 	Styled   bool // standard output is a terminal: headers may be bold
 	Width    int  // columns of that terminal, within which tables are kept; 0 = any
+
+	ca *string // --ca
 }
 
 // OS returns the real process's.
@@ -131,11 +133,13 @@ func tree(stdio IO) *cobra.Command {
 			"New here? `assay demo` starts a server, scans a weak target of its own and shows what was found.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
+	stdio.ca = new("")
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("config", "", "settings file (YAML); also ASSAY_CONFIG")
+	root.PersistentFlags().StringVar(stdio.ca, "ca", "", "file with the authorities to trust for https servers (PEM); also ASSAY_CA_FILE")
 	root.AddGroup(
 		&cobra.Group{ID: "server", Title: "The server:"},
 		&cobra.Group{ID: "use", Title: "Using it:"},
@@ -145,7 +149,7 @@ func tree(stdio IO) *cobra.Command {
 		id       string
 		commands []*cobra.Command
 	}{
-		{"server", []*cobra.Command{demo(stdio), serve(stdio), initialize(stdio), org(stdio), doctor(stdio), configuration(stdio)}},
+		{"server", []*cobra.Command{demo(stdio), serve(stdio), initialize(stdio), org(stdio), certificates(stdio), doctor(stdio), configuration(stdio)}},
 		{"use", []*cobra.Command{scans(stdio), key(stdio)}},
 		{"proof", []*cobra.Command{logs(stdio), keys(stdio)}},
 	} {
@@ -236,7 +240,9 @@ func version(stdio IO) *cobra.Command {
 // settings loads the configuration for a command that works on a data folder; flags that were given win.
 func (stdio IO) settings(cmd *cobra.Command) (config.Config, error) {
 	flags := map[string]any{}
-	for name, key := range map[string]string{"data": "data", "listen": "listen"} {
+	for name, key := range map[string]string{
+		"data": "data", "listen": "listen", "tls-cert": "tls_cert", "tls-key": "tls_key", "pq-only": "tls_pq_only",
+	} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			flags[key] = f.Value.String()
 		}

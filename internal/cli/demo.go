@@ -118,7 +118,11 @@ func (d *demonstration) show(ctx context.Context, server *app.App) (err error) {
 	defer func() {
 		err = errors.Join(err, op.RevokeKey(context.WithoutCancel(ctx), org, d.key.ID))
 	}()
-	if d.api, err = client.New(server.URL(), secret.New(d.key.Secret), nil); err != nil {
+	transport, err := d.transport()
+	if err != nil {
+		return err
+	}
+	if d.api, err = client.New(server.URL(), secret.New(d.key.Secret), transport); err != nil {
 		return err
 	}
 	d.said("\nA deliberately weak target listens on %s, ports %s.", d.weak.Host(), d.weak.PortList())

@@ -29,7 +29,11 @@ func (stdio IO) client(server string) (*client.Client, error) {
 	if key == "" {
 		return nil, usage{errors.New("set ASSAY_API_KEY to an API key; `assay key create` makes one")}
 	}
-	return client.New(server, secret.New(key), nil)
+	transport, err := stdio.transport()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(server, secret.New(key), transport)
 }
 
 // scansCommand is what the sub-commands of `assay scans` share.

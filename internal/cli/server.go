@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +33,9 @@ func serve(stdio IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cfg.TLS() {
+				defer onHangup(cmd.Context(), a.Reload)()
+			}
 			go func() {
 				<-a.Ready()
 				fmt.Fprintf(stdio.Err, "assay %s serves on %s (API reference: %s/docs)\n", app.Version().Version, a.URL(), a.URL())
@@ -38,7 +45,29 @@ func serve(stdio IO) *cobra.Command {
 	}
 	dataFlag(c)
 	c.Flags().String("listen", "", "address to serve on (default "+config.Default().Listen+")")
+	serverTLSFlags(c)
 	return c
+}
+
+// onHangup calls f at each SIGHUP, until the function that it returns is called.
+func onHangup(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hups := make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hups:
+				f(ctx)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hups)
+		cancel()
+	}
 }
 
 func initialize(stdio IO) *cobra.Command {
@@ -82,7 +111,7 @@ func doctor(stdio IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checks := app.Doctor(cmd.Context(), cfg)
+			checks := app.Doctor(cmd.Context(), cfg, stdio.authority())
 			if asJSON {
 				if err := stdio.json(checks); err != nil {
 					return err

@@ -33,11 +33,22 @@ type Client struct {
 }
 
 // New returns a client of the server at base ("http://127.0.0.1:8080") that signs its calls with key, an API key or a
-// session token. transport is the way out; nil means that of net/http.
+// session token. transport is the way out; nil means Transport(nil). A key is never sent over plain HTTP to another
+// machine: such a server is an Invalid fault.
 func New(base string, key secret.Text, transport http.RoundTripper) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
 		return nil, fault.Wrong("server", "must be an http or https address without credentials, such as http://127.0.0.1:8080")
+	}
+	if !key.Empty() {
+		if err := checkPlain(u); err != nil {
+			return nil, err
+		}
+	}
+	if transport == nil {
+		if transport, err = Transport(nil); err != nil {
+			return nil, err
+		}
 	}
 	return &Client{
 		base: strings.TrimSuffix(base, "/"), key: key,
@@ -89,8 +100,7 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, fault.Of(ctx.Err())
 		}
-		return nil, fault.New(fault.Unavailable, fault.CodeUnavailable,
-			"the server at "+c.base+" doesn't answer; is it running? start it with `assay serve`").Because(err)
+		return nil, unanswered(c.base, err)
 	}
 	if resp.StatusCode >= 300 {
 		defer func() { _ = resp.Body.Close() }()
@@ -145,6 +155,10 @@ func failure(resp *http.Response) error {
 	var doc refused
 	err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&doc)
 	if err != nil || doc.Code == "" {
+		if resp.ProtoMajor == 1 && resp.ProtoMinor == 0 && resp.StatusCode == http.StatusBadRequest {
+			// What net/http says on a TLS port to a caller that speaks none.
+			return fault.New(fault.Unavailable, fault.CodeUnavailable, "the server speaks TLS on this port; use https://")
+		}
 		return fault.New(fault.Unavailable, fault.CodeUnavailable,
 			"the server answered "+resp.Status+"; is this an Assay server?").Because(err)
 	}

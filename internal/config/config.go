@@ -24,7 +24,7 @@ const EnvPrefix = "ASSAY_"
 // Config are all settings of one process. Field tags: `koanf` is the key, `help` its line in the reference.
 type Config struct {
 	Data     string `koanf:"data" help:"folder of the embedded database, keys, artifacts and scratch space (created with mode 0700)"`
-	Listen   string `koanf:"listen" help:"address to serve on; plain HTTP is served on loopback only, or behind a declared TLS proxy"`
+	Listen   string `koanf:"listen" help:"address to serve on; without a certificate that is plain HTTP, which is served on loopback or behind a declared TLS proxy only"`
 	Database string `koanf:"database" help:"PostgreSQL connection string (postgres://…); empty = SQLite inside the data folder"`
 
 	Roles   []string `koanf:"roles" help:"what this process does: api, worker, scheduler"`
@@ -34,8 +34,20 @@ type Config struct {
 
 	BehindTLSProxy bool     `koanf:"behind_tls_proxy" help:"a TLS-terminating proxy stands in front: plain HTTP may be served off loopback"`
 	TrustedProxies []string `koanf:"trusted_proxies" help:"networks whose X-Forwarded-For is believed"`
-	PublicURL      string   `koanf:"public_url" help:"address under which users reach the server; empty = http://LISTEN"`
+	PublicURL      string   `koanf:"public_url" help:"address under which users reach the server; empty = LISTEN, or the first ACME domain"`
 	CORSOrigins    []string `koanf:"cors_origins" help:"origins that browsers may call the API from; empty = none"`
+
+	TLSCert             string   `koanf:"tls_cert" help:"file with the server's certificate chain (PEM, leaf first); followed when it changes, and on SIGHUP"`
+	TLSKey              string   `koanf:"tls_key" help:"file with its private key (PEM), readable by the owner and at most the group"`
+	TLSPQOnly           bool     `koanf:"tls_pq_only" help:"refuse clients without the post-quantum key exchange X25519MLKEM768"`
+	TLSACMEDomains      []string `koanf:"tls_acme_domains" help:"names for which a certificate is got by ACME instead of from files; naming them agrees to the authority's terms"`
+	TLSACMEDirectory    string   `koanf:"tls_acme_directory" help:"the certificate authority's ACME directory"`
+	TLSACMEEmail        string   `koanf:"tls_acme_email" help:"where the authority may write to"`
+	TLSACMECA           string   `koanf:"tls_acme_ca" help:"file with the root (PEM) that a private directory's own certificate hangs on; empty = the system's roots"`
+	TLSACMEChallenge    string   `koanf:"tls_acme_challenge" help:"how control is proved: tls-alpn-01 (the authority reaches port 443) or http-01 (port 80)"`
+	TLSACMEHTTPListen   string   `koanf:"tls_acme_http_listen" help:"address for http-01; everything else there is sent to https"`
+	TLSACMEAccountKeyID string   `koanf:"tls_acme_account_key_id" help:"external account binding: the key id that the authority gave"`
+	TLSACMEAccountMAC   string   `koanf:"tls_acme_account_mac_file" help:"external account binding: file with the MAC key (base64url)"`
 
 	EgressAllow      []string `koanf:"egress_allow" help:"networks that the server's own clients (the trace collector, receivers) may reach although they are private or speak plain HTTP"`
 	RateLimitCeiling int      `koanf:"rate_limit_ceiling" help:"multiplies the documented maxima of rate-limit windows; 0 = keys that init or the operator creates have no windows"`
@@ -59,11 +71,16 @@ func Default() Config {
 		Roles:            []string{"api", "worker", "scheduler"},
 		Workers:          8,
 		RateLimitCeiling: 1,
-		EnginePath:       []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
-		ShutdownTimeout:  20 * time.Second,
-		EventRetention:   24 * time.Hour,
-		LogLevel:         "info",
-		LogFormat:        "text",
+
+		TLSACMEDirectory:  "https://acme-v02.api.letsencrypt.org/directory",
+		TLSACMEChallenge:  ChallengeTLS,
+		TLSACMEHTTPListen: ":80",
+
+		EnginePath:      []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
+		ShutdownTimeout: 20 * time.Second,
+		EventRetention:  24 * time.Hour,
+		LogLevel:        "info",
+		LogFormat:       "text",
 	}
 }
 
@@ -77,6 +94,7 @@ func (c Config) Check() error {
 		bad("data", "must name a folder")
 	}
 	c.checkListen(bad)
+	c.checkTLS(bad)
 	if c.Database != "" {
 		if u, err := url.Parse(c.Database); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 			bad("database", "must begin with postgres://")
@@ -158,12 +176,13 @@ func (c Config) checkListen(bad func(key, format string, args ...any)) {
 		bad("listen", "must be HOST:PORT, such as 127.0.0.1:8080")
 		return
 	}
-	if c.BehindTLSProxy {
+	if c.BehindTLSProxy || c.TLS() {
 		return
 	}
 	addr, err := netip.ParseAddr(host)
 	if host != "localhost" && (err != nil || !addr.IsLoopback()) {
-		bad("listen", "plain HTTP is served on a loopback address only; listen on 127.0.0.1, or put a TLS proxy in front and set behind_tls_proxy")
+		bad("listen", "plain HTTP is served on a loopback address only; give the server a certificate (tls_cert and tls_key, or tls_acme_domains; "+
+			"`assay tls self-signed` makes one to try), listen on 127.0.0.1, or put a TLS proxy in front and set behind_tls_proxy")
 	}
 }
 
@@ -174,6 +193,12 @@ func (c Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 func (c Config) URL() string {
 	if c.PublicURL != "" {
 		return strings.TrimSuffix(c.PublicURL, "/")
+	}
+	if len(c.TLSACMEDomains) > 0 {
+		return "https://" + withPort(c.TLSACMEDomains[0], c.Listen)
+	}
+	if c.TLS() {
+		return "https://" + c.Listen
 	}
 	return "http://" + c.Listen
 }

@@ -26,7 +26,9 @@ type Sources struct {
 }
 
 // clientVariables are environment variables with our prefix that the command line reads for itself.
-func clientVariables() []string { return []string{"ASSAY_API_KEY", "ASSAY_SERVER", "ASSAY_CONFIG"} }
+func clientVariables() []string {
+	return []string{"ASSAY_API_KEY", "ASSAY_SERVER", "ASSAY_CONFIG", "ASSAY_CA_FILE"}
+}
 
 // Load reads defaults < file < environment < flags and checks the result. Unknown keys, in the file and in the
 // environment, are errors that name the key and never its value.

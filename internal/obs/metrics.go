@@ -19,6 +19,7 @@ type Metrics struct {
 	scanTime *prometheus.HistogramVec
 	findings *prometheus.CounterVec
 	jobs     *prometheus.CounterVec
+	shakes   *prometheus.CounterVec
 }
 
 // NewMetrics makes the registry with the metrics of the Go runtime and of the process.
@@ -45,8 +46,15 @@ func NewMetrics() *Metrics {
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "assay_jobs_total", Help: "Background jobs worked, by kind and decision.",
 		}, []string{"kind", "decision"}),
+		hooks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "assay_webhook_attempt_duration_seconds", Help: "Time that a receiver took for one try, by what became of the delivery.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.refused, m.scans, m.scanTime, m.findings, m.jobs,
+	m.shakes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "assay_tls_handshakes_total", Help: "TLS handshakes that were finished, by key exchange.",
+	}, []string{"key_exchange"})
+	m.registry.MustRegister(m.shakes, m.requests, m.refused, m.scans, m.scanTime, m.findings, m.jobs, m.hooks,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -91,3 +99,12 @@ func (m *Metrics) ObserveFindings(engine, fate string, n int) {
 
 // ObserveJob counts one worked job.
 func (m *Metrics) ObserveJob(kind, decision string) { m.jobs.WithLabelValues(kind, decision).Inc() }
+
+// ObserveHandshake counts a finished handshake; group is the key exchange that the server chose from its own short list.
+func (m *Metrics) ObserveHandshake(group string) { m.shakes.WithLabelValues(group).Inc() }
+
+// ObserveDelivery counts one try to deliver an event; outcome is the delivery's state after it: delivered, pending (it
+// is tried again), failed or held.
+func (m *Metrics) ObserveDelivery(outcome string, d time.Duration) {
+	m.hooks.WithLabelValues(outcome).Observe(d.Seconds())
+}

@@ -95,6 +95,7 @@ type Deps struct {
 	Build         Build
 	Started       time.Time
 	Now           func() time.Time
+	TLS           func() *ServerTLS // nil, or answering nil = plain HTTP
 }
 
 // Routes is this part of the table.

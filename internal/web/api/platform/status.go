@@ -62,6 +62,16 @@ type ServerStatus struct {
 	APIVersion string    `json:"apiVersion"`
 	StartedAt  time.Time `json:"startedAt"`
 	UptimeSecs int64     `json:"uptimeSeconds"`
+
+	TLS *ServerTLS `json:"tls,omitempty" doc:"The server's own TLS; absent where it serves plain HTTP on loopback or behind a proxy."`
+}
+
+// ServerTLS says how the server's connections are protected.
+type ServerTLS struct {
+	Version      string     `json:"version" doc:"The lowest that is accepted."`
+	KeyExchanges []string   `json:"keyExchanges" doc:"What is accepted, the preferred first; X25519MLKEM768 is hybrid post-quantum."`
+	Certificate  string     `json:"certificate" enum:"files,acme" doc:"Where the certificate comes from."`
+	ExpiresAt    *time.Time `json:"expiresAt,omitempty" doc:"When it expires; absent before the first one."`
 }
 
 func (h *handlers) health(ctx context.Context, _ *struct{}) (*HealthOut, error) {
@@ -77,8 +87,12 @@ func (h *handlers) health(ctx context.Context, _ *struct{}) (*HealthOut, error) 
 
 func (h *handlers) status(context.Context, *struct{}) (*Out[ServerStatus], error) {
 	b := h.d.Build
-	return &Out[ServerStatus]{Body: ServerStatus{
+	out := &Out[ServerStatus]{Body: ServerStatus{
 		Product: "assay", Version: b.Version, Commit: b.Commit, Go: b.Go, APIVersion: api.Version,
 		StartedAt: h.d.Started.UTC(), UptimeSecs: int64(h.d.Now().Sub(h.d.Started).Seconds()),
-	}}, nil
+	}}
+	if h.d.TLS != nil {
+		out.Body.TLS = h.d.TLS()
+	}
+	return out, nil
 }
