@@ -46,8 +46,10 @@ type memory struct {
 	rows      map[uid.Scan]row
 	results   map[uid.Scan]map[int64][]scan.Seen
 	findings  map[string]finding.Finding // by fingerprint
+	missed    []uid.Finding              // a person decided on them, and a complete scan no longer sees them
 	artifacts map[uid.Scan]map[int64][]scan.Artifact
 	assets    map[uid.Scan]map[int64][]asset.Observation
+	batches   map[uid.Batch]scan.Batch
 	events    []event.Event
 	audits    []audit.Event
 	scope     asset.Scope
@@ -66,7 +68,7 @@ func newMemory() *memory {
 		now: time.Now, jobs: make(chan job.Scan, 10_000), limits: tenant.Concurrency{Organization: 100, Engine: 100, TargetHost: 100},
 		rows: map[uid.Scan]row{}, results: map[uid.Scan]map[int64][]scan.Seen{}, findings: map[string]finding.Finding{},
 		artifacts: map[uid.Scan]map[int64][]scan.Artifact{}, assets: map[uid.Scan]map[int64][]asset.Observation{}, scope: scope,
-		hub: map[string]map[chan struct{}]struct{}{},
+		hub: map[string]map[chan struct{}]struct{}{}, batches: map[uid.Batch]scan.Batch{},
 	}
 }
 
@@ -221,13 +223,14 @@ func nested[V any](in map[uid.Scan]map[int64][]V) map[uid.Scan]map[int64][]V {
 func (m *memory) snapshot() *memory {
 	return &memory{
 		rows: maps.Clone(m.rows), results: nested(m.results), findings: maps.Clone(m.findings), artifacts: nested(m.artifacts),
-		assets: nested(m.assets), events: slices.Clip(m.events), quota: m.quota, next: m.next,
+		assets: nested(m.assets), events: slices.Clip(m.events), quota: m.quota, next: m.next, batches: maps.Clone(m.batches),
 	}
 }
 
 func (m *memory) restore(b *memory) {
 	m.rows, m.results, m.findings = maps.Clone(b.rows), nested(b.results), maps.Clone(b.findings)
 	m.artifacts, m.assets, m.events, m.quota, m.next = nested(b.artifacts), nested(b.assets), b.events, b.quota, b.next
+	m.batches = maps.Clone(b.batches)
 }
 
 type memoryTx struct {
@@ -384,6 +387,15 @@ func (t *memoryTx) FixFindings(_ context.Context, ids []uid.Finding, _ uid.Scan,
 		}
 	}
 	return n, nil
+}
+
+func (t *memoryTx) MissFindings(_ context.Context, ids []uid.Finding, _ uid.Scan, _ time.Time) error {
+	for _, f := range t.findings {
+		if slices.Contains(ids, f.ID) && f.Status.Human() {
+			t.missed = append(t.missed, f.ID)
+		}
+	}
+	return nil
 }
 
 func (t *memoryTx) RecordAssets(_ context.Context, s scan.Scan, obs []asset.Observation, _ time.Time) error {

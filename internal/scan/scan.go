@@ -97,7 +97,9 @@ type Scan struct {
 	Tags       []string
 	Timeout    int // seconds
 	Asset      uid.Asset
-	CreatedBy  string // principal
+	Template   uid.Template    // that it was launched from; empty = none
+	Run        uid.TemplateRun // of the template's schedule; empty = none
+	CreatedBy  string          // principal
 	CreatedAt  time.Time
 	StartedAt  time.Time
 	EndedAt    time.Time
@@ -109,6 +111,7 @@ type Scan struct {
 	Error      *Error
 	Version    string // of the engine that ran
 	Summary    finding.Summary
+	Callback   string // address that the scan's end is told to; known only when it is submitted
 }
 
 // Error is why a scan failed, for people and programs.
@@ -146,6 +149,7 @@ type Query struct {
 	Tag      string
 	Target   string
 	Asset    uid.Asset
+	Template uid.Template
 	From, To time.Time // by creation, To exclusive
 	Q        string    // free text over name and target: its total is unknown
 	Oldest   bool      // oldest first
@@ -183,7 +187,7 @@ type Store interface {
 	// Events returns outbox events about the subject after seq, oldest first, at most limit.
 	Events(ctx context.Context, org uid.Org, subject string, after int64, limit int) ([]event.Event, error)
 	// OpenFindings returns findings of one engine that are not fixed, on one host, after the given fingerprint in
-	// fingerprint order, at most 500.
+	// fingerprint order, at most 500; ones with a person's decision until it is noted that no scan sees them.
 	OpenFindings(ctx context.Context, org uid.Org, engineID, host, after string) ([]finding.Finding, error)
 	Change(ctx context.Context, org uid.Org, ev audit.Event, unit func(context.Context, Tx) error) error
 }
@@ -192,6 +196,8 @@ type Store interface {
 type Reader interface {
 	Scan(ctx context.Context, org uid.Org, id uid.Scan) (Scan, error)
 	Scans(ctx context.Context, org uid.Org, q Query) (List, error)
+	// Batch returns what became of each order of a batch, the scans as they are now.
+	Batch(ctx context.Context, org uid.Org, id uid.Batch) (Batch, error)
 	Results(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery) (Results, error)
 	// EachResult streams all results that match, in order, without holding them; it stops with f's error.
 	EachResult(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery, f func(Result) error) error
@@ -204,6 +210,8 @@ type Reader interface {
 type Tx interface {
 	usage.Tx
 
+	BatchTx
+	EditTx
 	Recorder
 
 	InsertScan(ctx context.Context, s Scan) error
@@ -237,6 +245,9 @@ type Recorder interface {
 	RecordFindings(ctx context.Context, scan Scan, seen []Seen, at time.Time) ([]finding.Change, error)
 	// FixFindings marks open findings fixed; ones a person decided on keep their status.
 	FixFindings(ctx context.Context, ids []uid.Finding, scan uid.Scan, at time.Time) (int, error)
+	// MissFindings notes since when complete scans no longer see findings that a person has decided on, at most 500 at
+	// a time; others, and ones of which it is noted, stay as they are.
+	MissFindings(ctx context.Context, ids []uid.Finding, scan uid.Scan, at time.Time) error
 	RecordAssets(ctx context.Context, scan Scan, obs []asset.Observation, at time.Time) error
 }
 
@@ -259,6 +270,7 @@ type Finish struct {
 	Error   *Error
 	Version string
 	Summary finding.Summary
+	Free    bool // it failed for the platform's own reasons: what it took of the plan's quota is given back
 }
 
 // Line is the dispatcher's view of all organizations' scans: the one read across them, for the server only.

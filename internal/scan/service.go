@@ -23,9 +23,19 @@ type Assets interface {
 	Asset(ctx context.Context, org uid.Org, id uid.Asset) (asset.Asset, error)
 }
 
-// Quota counts an accepted order against the plan, in the unit that accepts it; Exhausted, QUOTA_EXCEEDED.
+// Quota counts accepted orders against the plan, in the unit that accepts them; Exhausted, QUOTA_EXCEEDED, where it
+// doesn't hold all of them, and then nothing is counted.
 type Quota interface {
 	ScanQuota(ctx context.Context, tx usage.Tx, plan tenant.Plan) error
+	ScansQuota(ctx context.Context, tx usage.Tx, plan tenant.Plan, n int) error
+}
+
+// Callbacks decides on the addresses that scans' ends are told to.
+type Callbacks interface {
+	// MayCallback says whether the actor may have that address told, and returns it as it is kept.
+	MayCallback(a access.Actor, address string) (string, error)
+	// CanSign is a Conflict fault where the organization has no secret to sign callbacks with.
+	CanSign(ctx context.Context, org uid.Org) error
 }
 
 // Sealer keeps secrets of a record at rest.
@@ -59,6 +69,7 @@ type Deps struct {
 	Availability *Availability
 	Gate         Gate
 	Quota        Quota
+	Callbacks    Callbacks // nil = orders can't have callbacks
 	Sealer       Sealer
 	Blobs        Blobs
 	Capabilities engine.Capabilities // what the place where scans run can do

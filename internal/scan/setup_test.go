@@ -182,12 +182,16 @@ func (i inventory) Asset(_ context.Context, org uid.Org, id uid.Asset) (asset.As
 // plans counts one scan of 1,000 for the pro plan and one of 2 for the free one.
 type plans struct{}
 
-func (plans) ScanQuota(ctx context.Context, tx usage.Tx, plan tenant.Plan) error {
+func (p plans) ScanQuota(ctx context.Context, tx usage.Tx, plan tenant.Plan) error {
+	return p.ScansQuota(ctx, tx, plan, 1)
+}
+
+func (plans) ScansQuota(ctx context.Context, tx usage.Tx, plan tenant.Plan, n int) error {
 	limit := int64(1000)
 	if plan == tenant.Free {
 		limit = 2
 	}
-	return tx.Consume(ctx, usage.MetricScans, "2026-11", 1, limit)
+	return tx.Consume(ctx, usage.MetricScans, "2026-11", int64(n), limit)
 }
 
 const knownAsset uid.Asset = "01890000-0000-7000-8000-0000000000aa"
@@ -220,6 +224,12 @@ func newRig(tb testing.TB) *rig {
 			return []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:8443")}, nil
 		},
 	}
+	r.renew()
+	return r
+}
+
+// renew makes the service of what is in the rig.
+func (r *rig) renew() {
 	engines := []engine.Engine{r.engine, &stub{id: "gone", check: func() engine.Availability {
 		return engine.Availability{Reason: "gone is not installed; apt-get install gone"}
 	}}}
@@ -232,7 +242,6 @@ func newRig(tb testing.TB) *rig {
 			r.changed++
 		},
 	})
-	return r
 }
 
 func availabilityOf(engines ...engine.Engine) *scan.Availability {

@@ -26,8 +26,12 @@ type Order struct {
 	Options    map[string]json.RawMessage
 	Config     map[string]json.RawMessage
 	Tags       []string
-	Timeout    int       // seconds; 0 = DefaultTimeout
-	Asset      uid.Asset // empty = none
+	Timeout    int             // seconds; 0 = DefaultTimeout
+	Asset      uid.Asset       // empty = none
+	Template   uid.Template    // that it comes from; only package template sets it
+	Run        uid.TemplateRun // of the template's schedule; likewise
+	// CallbackURL is told of the scan's end, signed with the organization's callback secret; empty = nobody is.
+	CallbackURL string
 }
 
 // Submit checks an order and puts the scan into the line. The checks, in this order, and their faults: scanType known
@@ -35,24 +39,8 @@ type Order struct {
 // (TARGET_TYPE_NOT_SUPPORTED); options and config; engine available (ENGINE_NOT_AVAILABLE); target resolved and within
 // scope (TARGET_NOT_ALLOWED); asset; quota (QUOTA_EXCEEDED). A refused order changes nothing.
 func (s *Service) Submit(ctx context.Context, a access.Actor, o Order) (Scan, error) {
-	e, ok := s.engines[o.Engine]
-	if !ok {
-		return Scan{}, fault.Wrong("scanType", "must be one of "+s.engineIDs())
-	}
-	if err := a.MayEngine(o.Engine); err != nil {
-		return Scan{}, err
-	}
-	m := e.Manifest()
-	out, err := s.draft(a, m, o)
+	out, target, err := s.prepare(a, o)
 	if err != nil {
-		return Scan{}, err
-	}
-	target, err := targetOf(m, o.Target, o.TargetType)
-	if err != nil {
-		return Scan{}, err
-	}
-	out.Target, out.TargetType, out.Host = target.String(), target.Type(), limitedHost(target)
-	if err := s.settle(&out, m, o); err != nil {
 		return Scan{}, err
 	}
 	if err := s.admit(ctx, a.Org, target, o); err != nil {
@@ -79,6 +67,28 @@ func (s *Service) Submit(ctx context.Context, a access.Actor, o Order) (Scan, er
 	return out, nil
 }
 
+// prepare checks all of an order that lies within it.
+func (s *Service) prepare(a access.Actor, o Order) (Scan, asset.Target, error) {
+	e, ok := s.engines[o.Engine]
+	if !ok {
+		return Scan{}, asset.Target{}, fault.Wrong("scanType", "must be one of "+s.engineIDs())
+	}
+	if err := a.MayEngine(o.Engine); err != nil {
+		return Scan{}, asset.Target{}, err
+	}
+	m := e.Manifest()
+	out, err := s.draft(a, m, o)
+	if err != nil {
+		return Scan{}, asset.Target{}, err
+	}
+	target, err := targetOf(m, o.Target, o.TargetType)
+	if err != nil {
+		return Scan{}, asset.Target{}, err
+	}
+	out.Target, out.TargetType, out.Host = target.String(), target.Type(), limitedHost(target)
+	return out, target, s.settle(&out, m, o)
+}
+
 func (s *Service) engineIDs() string {
 	ids := make([]string, 0, len(s.d.Engines))
 	for _, e := range s.d.Engines {
@@ -92,7 +102,7 @@ func (s *Service) engineIDs() string {
 func (s *Service) draft(a access.Actor, m engine.Manifest, o Order) (Scan, error) {
 	out := Scan{
 		ID: uid.Scan(s.d.IDs.New()), Org: a.Org, Engine: m.ID, Priority: o.Priority, Status: Queued, Timeout: o.Timeout, Asset: o.Asset,
-		CreatedBy: a.Principal(), CreatedAt: instant(s.d.Now),
+		Template: o.Template, Run: o.Run, CreatedBy: a.Principal(), CreatedAt: instant(s.d.Now),
 	}
 	var err error
 	if o.Name != "" {
@@ -101,6 +111,9 @@ func (s *Service) draft(a access.Actor, m engine.Manifest, o Order) (Scan, error
 		}
 	}
 	if out.Tags, err = asset.ParseTags("tags", o.Tags); err != nil {
+		return Scan{}, err
+	}
+	if out.Callback, err = s.callback(a, o.CallbackURL); err != nil {
 		return Scan{}, err
 	}
 	switch out.Priority {
@@ -117,6 +130,17 @@ func (s *Service) draft(a access.Actor, m engine.Manifest, o Order) (Scan, error
 		return Scan{}, fault.Wrong("timeout", "must be from 10 to 86,400 seconds")
 	}
 	return out, nil
+}
+
+// callback checks the address that wants to hear of the scan's end.
+func (s *Service) callback(a access.Actor, address string) (string, error) {
+	switch {
+	case address == "":
+		return "", nil
+	case s.d.Callbacks == nil:
+		return "", fault.Wrong("callbackUrl", "can't be used on this server")
+	}
+	return s.d.Callbacks.MayCallback(a, address)
 }
 
 // targetOf reads the target. Where no type is given and the inferred one isn't among those of the engine, the engine's
@@ -136,12 +160,16 @@ func targetOf(m engine.Manifest, text string, typ asset.TargetType) (asset.Targe
 	if err != nil {
 		return asset.Target{}, err
 	}
+	return asset.Target{}, wrongType(m, t.Type())
+}
+
+func wrongType(m engine.Manifest, typ asset.TargetType) error {
 	names := make([]string, len(m.Targets))
 	for i, own := range m.Targets {
 		names[i] = string(own)
 	}
-	return asset.Target{}, fault.New(fault.Invalid, fault.CodeTargetType,
-		m.Title+" can't scan a target of type "+string(t.Type())+"; it takes "+strings.Join(names, ", "))
+	return fault.New(fault.Invalid, fault.CodeTargetType,
+		m.Title+" can't scan a target of type "+string(typ)+"; it takes "+strings.Join(names, ", "))
 }
 
 // limitedHost is what the limit of scans per target host counts.
@@ -217,6 +245,11 @@ func (s *Service) admit(ctx context.Context, org uid.Org, target asset.Target, o
 	}
 	if _, err := s.d.Gate.Open(ctx, target, scope); err != nil {
 		return err
+	}
+	if o.CallbackURL != "" {
+		if err := s.d.Callbacks.CanSign(ctx, org); err != nil {
+			return err
+		}
 	}
 	if o.Asset == "" {
 		return nil

@@ -15,6 +15,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"time"
 
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
@@ -22,7 +25,11 @@ import (
 
 // Store is a folder of blobs. It is safe for concurrent use by the one process that holds the data
 // folder's lock.
-type Store struct{ root *os.Root }
+type Store struct {
+	root *os.Root
+	// names is held while a name appears or goes, so that a blob written anew is never taken for an old one.
+	names sync.Mutex
+}
 
 // Open takes the folder, making it with mode 0700 where it is missing, and removes leavings of writes that a crash cut
 // off. The caller closes the store.
@@ -105,12 +112,19 @@ func (w *Writer) Commit() (string, error) {
 	digest := hex.EncodeToString(w.sum.Sum(nil))
 	err := errors.Join(w.file.Sync(), w.file.Close())
 	if err == nil {
-		err = w.s.root.Rename(w.tmp, filepath.Join(string(w.org), digest))
+		err = w.s.name(w.tmp, filepath.Join(string(w.org), digest))
 	}
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("keeping an artifact: %w", err), w.remove())
 	}
 	return digest, w.s.syncFolder(string(w.org))
+}
+
+// name gives a finished blob its name.
+func (s *Store) name(tmp, name string) error {
+	s.names.Lock()
+	defer s.names.Unlock()
+	return s.root.Rename(tmp, name)
 }
 
 // Abort drops the blob.
@@ -145,4 +159,69 @@ func (s *Store) Open(_ context.Context, org uid.Org, digest string) (io.ReadSeek
 		return nil, fmt.Errorf("opening an artifact: %w", err)
 	}
 	return f, nil
+}
+
+// Each calls f with the digests of an organization's blobs, in no order, at most limit at a time, and stops with f's
+// error. Blobs that come or go meanwhile may be left out.
+func (s *Store) Each(org uid.Org, limit int, f func(digests []string) error) error {
+	if !uid.Valid(string(org)) {
+		return fault.Missing("the artifact")
+	}
+	dir, err := s.root.Open(string(org))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening an artifact folder: %w", err)
+	}
+	defer dir.Close() //nolint:errcheck // it was only read
+	for {
+		entries, err := dir.ReadDir(limit)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("reading an artifact folder: %w", err)
+		}
+		digests := make([]string, 0, len(entries))
+		for _, e := range entries {
+			if isDigest(e.Name()) {
+				digests = append(digests, e.Name())
+			}
+		}
+		if len(digests) > 0 {
+			if err := f(digests); err != nil {
+				return err
+			}
+		}
+		if err != nil || len(entries) == 0 {
+			return nil
+		}
+	}
+}
+
+// Remove removes a blob whose content was last written before the time, and reports whether it did. One that is written
+// anew meanwhile stays, because it is younger then.
+func (s *Store) Remove(org uid.Org, digest string, before time.Time) (bool, error) {
+	if !isDigest(digest) || !uid.Valid(string(org)) {
+		return false, fault.Missing("the artifact")
+	}
+	name := filepath.Join(string(org), digest)
+	s.names.Lock()
+	defer s.names.Unlock()
+	info, err := s.root.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking at an artifact: %w", err)
+	case !info.ModTime().Before(before):
+		return false, nil
+	}
+	if err := s.root.Remove(name); err != nil {
+		return false, fmt.Errorf("removing an artifact: %w", err)
+	}
+	return true, nil
+}
+
+func isDigest(name string) bool {
+	raw, err := hex.DecodeString(name)
+	return err == nil && len(raw) == sha256.Size && strings.ToLower(name) == name
 }

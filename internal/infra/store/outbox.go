@@ -22,17 +22,31 @@ const maxEventData = 16 << 10
 
 // Emit writes an outbox event in the unit; subscribers hear of it after commit. data becomes a JSON object.
 func (t *Tx) Emit(ctx context.Context, typ event.Type, subject string, data any) error {
-	b, err := json.Marshal(data)
-	if err != nil {
-		return internal("an event can't be written down", err)
+	return t.EmitAll(ctx, typ, []string{subject}, []any{data})
+}
+
+// EmitAll writes one event of the type for each subject, with the data of the same index, in few statements.
+func (t *Tx) EmitAll(ctx context.Context, typ event.Type, subjects []string, data []any) error {
+	if len(data) != len(subjects) {
+		return internal("events and what they are about don't match", nil)
 	}
-	if len(b) > maxEventData {
-		return internal("an event is too large", nil)
+	rows := make([][]any, len(subjects))
+	for i, subject := range subjects {
+		b, err := json.Marshal(data[i])
+		if err != nil {
+			return internal("an event can't be written down", err)
+		}
+		if len(b) > maxEventData {
+			return internal("an event is too large", nil)
+		}
+		rows[i] = []any{string(typ), subject, micros(t.s.now()), string(b)}
 	}
-	if _, err := t.exec(ctx, "outbox.insert", string(typ), subject, micros(t.s.now()), string(b)); err != nil {
+	if _, err := t.insertMany(ctx, "outbox.insert", rows); err != nil {
 		return err
 	}
-	t.wakes = append(t.wakes, Topic{Org: t.scope.org, Subject: subject})
+	for _, subject := range subjects {
+		t.wakes = append(t.wakes, Topic{Org: t.scope.org, Subject: subject})
+	}
 	return nil
 }
 
@@ -70,13 +84,16 @@ func (s *Store) Events(ctx context.Context, org uid.Org, subject string, after i
 type Hub struct {
 	mu   sync.Mutex
 	subs map[Topic]map[chan struct{}]struct{}
+	all  map[chan struct{}]struct{} // woken by every topic
 	n    int
 }
 
 // maxSubscriptions bounds the waiting streams of a process.
 const maxSubscriptions = 10_000
 
-func newHub() *Hub { return &Hub{subs: map[Topic]map[chan struct{}]struct{}{}} }
+func newHub() *Hub {
+	return &Hub{subs: map[Topic]map[chan struct{}]struct{}{}, all: map[chan struct{}]struct{}{}}
+}
 
 // Hub returns the store's hub.
 func (s *Store) Hub() *Hub { return s.hub }
@@ -97,6 +114,20 @@ func (h *Hub) Subscribe(org uid.Org, subject string) (<-chan struct{}, func(), e
 	h.subs[t][ch] = struct{}{}
 	h.n++
 	return ch, sync.OnceFunc(func() { h.end(t, ch) }), nil
+}
+
+// SubscribeAll is Subscribe for events of every organization and subject: for the server's own readers of the outbox,
+// which are few.
+func (h *Hub) SubscribeAll() (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all[ch] = struct{}{}
+	return ch, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.all, ch)
+	}
 }
 
 func (h *Hub) end(t Topic, ch chan struct{}) {
@@ -120,6 +151,9 @@ func (h *Hub) wake(topics []Topic) {
 			poke(ch)
 		}
 	}
+	for ch := range h.all {
+		poke(ch)
+	}
 }
 
 // wakeAll is for when wakes may have been lost.
@@ -130,6 +164,9 @@ func (h *Hub) wakeAll() {
 		for ch := range subs {
 			poke(ch)
 		}
+	}
+	for ch := range h.all {
+		poke(ch)
 	}
 }
 

@@ -139,19 +139,7 @@ func (t *Tx) summarise(ctx context.Context, s scan.Scan) (finding.Summary, error
 		if err := rows.Scan(&rank, &n); err != nil {
 			return internal("a count can't be read", err)
 		}
-		sum.Total += n
-		switch rank {
-		case finding.Critical.Rank():
-			sum.Critical = n
-		case finding.High.Rank():
-			sum.High = n
-		case finding.Medium.Rank():
-			sum.Medium = n
-		case finding.Low.Rank():
-			sum.Low = n
-		default:
-			sum.Info = n
-		}
+		addCount(&sum, rank, n)
 		return nil
 	})
 	return sum, err

@@ -234,11 +234,65 @@ func (r reader) shown(ctx context.Context, org uid.Org, id uid.Scan, f func(cont
 
 // InsertScan adds a scan at the end of the line. It is queued, whatever s says of its state.
 func (t *Tx) InsertScan(ctx context.Context, s scan.Scan) error {
-	_, err := t.exec(ctx, "scan.insert", string(s.ID), s.Engine, s.Name, s.Target, string(s.TargetType), s.Host,
-		string(s.Priority), rawOrNull(s.Options), rawOrNull(s.Config), bytesOrNull(s.Sealed), list(s.Tags), s.Timeout,
-		orNull(s.Asset), s.CreatedBy, micros(s.CreatedAt), micros(s.Due()))
-	if err != nil {
+	return t.InsertScans(ctx, []scan.Scan{s})
+}
+
+// InsertScans adds scans at the end of the line, in their order, in few statements.
+func (t *Tx) InsertScans(ctx context.Context, list []scan.Scan) error {
+	rows, tags, texts := make([][]any, len(list)), [][]any(nil), [][]any(nil)
+	for i, s := range list {
+		rows[i] = insertRow(s)
+		for _, tag := range distinct(s.Tags) {
+			tags = append(tags, []any{tag, micros(s.CreatedAt), string(s.ID)})
+		}
+		for _, w := range words(maxWords, s.Name, s.Target) {
+			texts = append(texts, []any{w, string(s.ID)})
+		}
+	}
+	if _, err := t.insertMany(ctx, "scan.insert", rows); err != nil {
 		return err
+	}
+	if _, err := t.insertMany(ctx, "scan.tag_insert", tags); err != nil {
+		return err
+	}
+	if _, err := t.insertMany(ctx, "scan.word_insert", texts); err != nil {
+		return err
+	}
+	if err := t.insertCallbacks(ctx, list); err != nil {
+		return err
+	}
+	return t.countSubmitted(list)
+}
+
+// insertRow are the values of scan.insert.
+func insertRow(s scan.Scan) []any {
+	return []any{
+		string(s.ID), s.Engine, s.Name, s.Target, string(s.TargetType), s.Host, string(s.Priority), string(scan.Queued),
+		rawOrNull(s.Options), rawOrNull(s.Config), bytesOrNull(s.Sealed), list(s.Tags), s.Timeout, orNull(s.Asset),
+		s.CreatedBy, micros(s.CreatedAt), micros(s.Due()),
+	}
+}
+
+// ScanForUpdate reads a scan as it is inside this unit and holds it until the unit ends; NotFound where there is none.
+func (t *Tx) ScanForUpdate(ctx context.Context, id uid.Scan) (scan.Scan, error) {
+	if !uid.Valid(string(id)) {
+		return scan.Scan{}, missingScan()
+	}
+	if err := t.one(ctx, missingScan, "scan.hold_any", string(id)); err != nil {
+		return scan.Scan{}, err
+	}
+	return scanByID(ctx, &t.handle, id)
+}
+
+// EditScan writes name and tags of a scan, and nothing else of it; NotFound where there is none.
+func (t *Tx) EditScan(ctx context.Context, s scan.Scan) error {
+	if err := t.one(ctx, missingScan, "scan.edit", string(s.ID), s.Name, list(s.Tags)); err != nil {
+		return err
+	}
+	for _, old := range []string{"scan.tags_clear", "scan.words_clear"} {
+		if _, err := t.exec(ctx, old, string(s.ID)); err != nil {
+			return err
+		}
 	}
 	if err := t.insertTags(ctx, "scan.tag_insert", s.Tags, s.CreatedAt, string(s.ID)); err != nil {
 		return err
@@ -261,10 +315,12 @@ func (t *Tx) CancelScan(ctx context.Context, id uid.Scan, at time.Time) (scan.Sc
 		return scan.Scan{}, fault.New(fault.Conflict, fault.CodeNotCancellable,
 			"the scan has ended already; only a queued or running scan can be cancelled")
 	}
-	if s.Attempt == 0 {
-		return s, nil
+	if s.Attempt > 0 {
+		if s, err = t.summarised(ctx, s); err != nil {
+			return s, err
+		}
 	}
-	return t.summarised(ctx, s)
+	return s, t.countCancelled(s)
 }
 
 // SummariseScan counts the results that a scan which has ended shows, writes that as its summary and returns it.
@@ -273,7 +329,11 @@ func (t *Tx) SummariseScan(ctx context.Context, id uid.Scan) (scan.Scan, error) 
 	if err != nil {
 		return scan.Scan{}, err
 	}
-	return t.summarised(ctx, s)
+	had := s.Summary.Total
+	if s, err = t.summarised(ctx, s); err != nil {
+		return s, err
+	}
+	return s, t.countFound(s.Engine, s.EndedAt, int64(s.Summary.Total-had))
 }
 
 func (t *Tx) summarised(ctx context.Context, s scan.Scan) (scan.Scan, error) {
@@ -321,6 +381,10 @@ func (t *Tx) FinishScan(ctx context.Context, id uid.Scan, fence int64, f scan.Fi
 	if err != nil {
 		return err
 	}
+	before, err := t.mark(ctx, id)
+	if err != nil {
+		return err
+	}
 	if f.Status == scan.Cancelled {
 		err = t.one(ctx, lost, "scan.finish_cancelled", string(id), fence, orNull(f.Outcome), list(f.Reasons), f.Version, summary)
 	} else {
@@ -334,6 +398,9 @@ func (t *Tx) FinishScan(ctx context.Context, id uid.Scan, fence int64, f scan.Fi
 			list(f.Reasons), failure, f.Version, summary, flag(f.Status == scan.Completed))
 	}
 	if err != nil {
+		return err
+	}
+	if err := t.countFinished(ctx, before, f); err != nil {
 		return err
 	}
 	return t.completeJob(ctx)

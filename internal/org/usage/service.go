@@ -94,7 +94,12 @@ func refusal(d Decision, err error, now time.Time) (Decision, error) {
 // ScanQuota counts one accepted scan submission, inside the unit that accepts it, against the plan's scans of the
 // present UTC month. A used-up quota is an Exhausted QUOTA_EXCEEDED fault, and nothing is counted.
 func (s *Service) ScanQuota(ctx context.Context, tx Tx, plan tenant.Plan) error {
-	return tx.Consume(ctx, MetricScans, Period(s.now()), 1, plan.Quota().ScansPerMonth)
+	return s.ScansQuota(ctx, tx, plan, 1)
+}
+
+// ScansQuota is ScanQuota for n submissions, all or none.
+func (s *Service) ScansQuota(ctx context.Context, tx Tx, plan tenant.Plan, n int) error {
+	return tx.Consume(ctx, MetricScans, Period(s.now()), int64(n), plan.Quota().ScansPerMonth)
 }
 
 // Period returns the name of t's UTC calendar month, under which quotas are counted: "2026-11".

@@ -22,6 +22,7 @@ import (
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/comparison"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
@@ -64,12 +65,12 @@ func setup(t *testing.T) *bundle {
 		Engines: []string{"nmap", "sentinel"},
 	})
 	b.assets = asset.New(asset.Deps{Store: b.store.Assets(), Now: b.clock.Now, IDs: b.clock.IDs()})
-	b.scans = &scanFake{store: b.store, clock: b.clock, ids: b.clock.IDs(), all: map[uid.Scan]scan.Scan{}}
+	b.scans = &scanFake{store: b.store, clock: b.clock, ids: b.clock.IDs(), all: map[uid.Scan]scan.Scan{}, batches: map[uid.Batch]scan.Batch{}}
 	tenants := tenant.New(tenant.Deps{Store: b.store.Tenants(), Sealer: plainSealer{}, Rand: rand.Reader, Zone: time.LoadLocation})
 	var err error
 	b.api, err = api.New(api.Deps{Replays: b.store}, slices.Concat(
 		scanapi.Routes(scanapi.Deps{
-			Scans: b.scans, Results: b.scans, Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
+			Scans: b.scans, Results: b.scans, Comparisons: comparison.New(compared{b.scans}), Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
 		}),
 		platform.Routes(platform.Deps{
 			Assets: b.assets, Organizations: tenants, Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(),
@@ -258,6 +259,7 @@ type scanFake struct {
 
 	mu      sync.Mutex
 	all     map[uid.Scan]scan.Scan
+	batches map[uid.Batch]scan.Batch
 	results []scan.Result
 	raw     string
 }

@@ -32,6 +32,7 @@ type Route[I, O any] struct {
 	MaxBody     int64 // 0 = mw.DefaultMaxBody
 	Exempt      bool  // neither counted nor audited
 	BeforeReset bool  // open to a user who must change the password first
+	Auditors    bool  // a read that signed-in auditors may do without the scope, which would let them change things too
 
 	// Once makes the operation take an Idempotency-Key. Replay answers a repeated call from the resource that the first
 	// one made; secrets are not shown again.
@@ -81,7 +82,7 @@ func Op[I, O any](r Route[I, O]) Entry {
 		route: mw.Route{
 			Method: r.Method, Path: r.Path, Family: r.Family, Scope: r.Scope, Audit: r.Audit, Closing: r.Closing,
 			Resource: r.Resource, Status: r.Status, MaxBody: r.MaxBody, Body: body, Once: r.Once, Exempt: r.Exempt,
-			BeforeReset: r.BeforeReset,
+			BeforeReset: r.BeforeReset, Auditors: r.Auditors,
 		},
 		once: r.Once, replay: r.Replay != nil, output: out,
 	}

@@ -117,10 +117,13 @@ func TestAnotherOrganizationsResourceIsAsMissingAsNone(t *testing.T) {
 			return // by administrators only; covered beside login
 		}
 		swept++
-		same := with("X-Request-Id", "same")
-		theirs := b.call(r.Method, path(r.Path, id), example(r.Path), key(b.key), same)
-		none := b.call(r.Method, path(r.Path, missing), example(r.Path), key(b.key), same)
-		junk := b.call(r.Method, path(r.Path, "no-id"), example(r.Path), key(b.key), same)
+		same, query := with("X-Request-Id", "same"), ""
+		if strings.HasSuffix(r.Path, "/compare") {
+			query = "?with=" + string(b.someScan(b.ours, scan.Completed).ID)
+		}
+		theirs := b.call(r.Method, path(r.Path, id)+query, example(r.Path), key(b.key), same)
+		none := b.call(r.Method, path(r.Path, missing)+query, example(r.Path), key(b.key), same)
+		junk := b.call(r.Method, path(r.Path, "no-id")+query, example(r.Path), key(b.key), same)
 		if theirs.Code != http.StatusNotFound || theirs.text("code") != "NOT_FOUND" {
 			t.Errorf("%s: %d %s", e.Pattern(), theirs.Code, theirs.Body)
 		}
@@ -212,6 +215,8 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		"POST /api/assets":                     `{"name":"192.0.2.77"}`,
 		"PUT /api/org/scan-scope":              `{"allow":[{"value":"10.0.0.0/8"}]}`,
 		"POST /scan-api/api/v1/scans":          `{"target":"127.0.0.1","scanType":"nmap"}`,
+		"POST /scan-api/api/v1/scans/batch":    `{"scanType":"nmap","targets":["127.0.0.1"]}`,
+		"PATCH /scan-api/api/v1/scans/{id}":    `{"name":"n"}`,
 		"POST /scan-api/api/v1/api-keys":       `{"name":"n","scopes":["usage:read"]}`,
 		"PATCH /scan-api/api/v1/api-keys/{id}": `{"name":"m"}`,
 		"PATCH /api/assets/{id}":               `{"note":"d"}`,
@@ -235,6 +240,8 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 			target += "?entryId=" + string(b.entries(b.ours)[0].ID)
 		case "/api/log/proof/consistency":
 			target += "?from=1"
+		case "/scan-api/api/v1/scans/{id}/compare":
+			target += "?with=" + string(b.someScan(b.ours, scan.Completed).ID)
 		}
 		before := len(b.entries(b.ours))
 		w := b.call(r.Method, target, bodies[e.Pattern()], key(b.key))

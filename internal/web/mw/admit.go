@@ -127,6 +127,9 @@ func (c *Chain) permit(q *Request) error {
 	if q.Actor.MustReset && !q.Route.BeforeReset && q.Route.Scope != access.Public {
 		return fault.New(fault.Forbidden, fault.CodePasswordChange, "change the password first, with POST /auth/password")
 	}
+	if q.Route.Auditors && q.Actor.Role == access.RoleAuditor {
+		return nil // auditors read everything and change nothing
+	}
 	return q.Actor.May(q.Route.Scope)
 }
 

@@ -27,6 +27,8 @@ type Route struct {
 	Exempt   bool        // neither counted nor audited: health, metrics, documentation, static assets
 	// BeforeReset lets a user in who must change the password first.
 	BeforeReset bool
+	// Auditors lets signed-in auditors in without the scope: a read whose scope would let them change things too.
+	Auditors bool
 	// Page marks an answer for browsers, under the content security policy of the documentation.
 	Page bool
 }

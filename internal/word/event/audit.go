@@ -45,30 +45,26 @@ const (
 	AssetUpdated Audit = "asset.updated"
 	AssetDeleted Audit = "asset.deleted"
 
-	EngineListed       Audit = "engine.listed"
-	ScanSubmitted      Audit = "scan.submitted"
-	ScanListed         Audit = "scan.listed"
-	ScanBatchSubmitted Audit = "scan.batch.submitted" // of many scans in one call; the resource is the batch
-	ScanUpdated        Audit = "scan.updated"
-	ScanCompared       Audit = "scan.compared"
-	ScanRetained       Audit = "scan.retained" // the server dropped scans past their retention; the reason counts them, the resource names the last
-	ScanRead           Audit = "scan.read"
-	ScanResultsRead    Audit = "scan.results.read"
-	ScanCancelAsked    Audit = "scan.cancelled"
-	ScanStreamOpened   Audit = "scan.stream.opened"
-	ScanStreamClosed   Audit = "scan.stream.closed"
-	ScanStartedBy      Audit = "scan.started"
-	ScanFinished       Audit = "scan.finished"
-	ScanRequeued       Audit = "scan.requeued"
-	FindingsIngested   Audit = "findings.ingested"
-	LogCheckpointRead  Audit = "log.checkpoint.read"
-	LogEntriesRead     Audit = "log.entries.read"
-	LogProofRead       Audit = "log.proof.read"
-	LogExported        Audit = "log.exported"
-	LogRetained        Audit = "log.retained" // the server dropped a range of entries past their retention; the resource names it
-	LogErased          Audit = "log.erased"   // the operator erased personal data beside entries; the reason counts them
-	VerifyKeysRead     Audit = "verification_keys.read"
-	VerifyKeysExport   Audit = "verification_keys.exported"
+	EngineListed      Audit = "engine.listed"
+	ScanSubmitted     Audit = "scan.submitted"
+	ScanListed        Audit = "scan.listed"
+	ScanRead          Audit = "scan.read"
+	ScanResultsRead   Audit = "scan.results.read"
+	ScanCancelAsked   Audit = "scan.cancelled"
+	ScanStreamOpened  Audit = "scan.stream.opened"
+	ScanStreamClosed  Audit = "scan.stream.closed"
+	ScanStartedBy     Audit = "scan.started"
+	ScanFinished      Audit = "scan.finished"
+	ScanRequeued      Audit = "scan.requeued"
+	FindingsIngested  Audit = "findings.ingested"
+	LogCheckpointRead Audit = "log.checkpoint.read"
+	LogEntriesRead    Audit = "log.entries.read"
+	LogProofRead      Audit = "log.proof.read"
+	LogExported       Audit = "log.exported"
+	LogRetained       Audit = "log.retained" // the server dropped a range of entries past their retention; the resource names it
+	LogErased         Audit = "log.erased"   // the operator erased personal data beside entries; the reason counts them
+	VerifyKeysRead    Audit = "verification_keys.read"
+	VerifyKeysExport  Audit = "verification_keys.exported"
 )
 
 // Webhooks, their deliveries and the callbacks of scans.
@@ -98,10 +94,55 @@ const (
 	FindingExpired     Audit = "finding.expired" // the server opened findings whose acceptance had ended
 )
 
+// What an organization used.
+const (
+	UsageRead      Audit = "usage.read"
+	UsageCallsRead Audit = "usage.calls.read"
+)
+
+// Batches, edits, comparison and retention of scans.
+const (
+	ScanBatchSubmitted Audit = "scan.batch.submitted" // many scans in one call; the resource is the batch
+	ScanUpdated        Audit = "scan.updated"
+	ScanCompared       Audit = "scan.compared"
+	ScanRetained       Audit = "scan.retained" // the server dropped scans past their retention; the reason counts them
+)
+
 // What public sources say of vulnerabilities, and what people say in return.
 const (
 	IntelImported Audit = "intel.imported" // the operator loaded EPSS, KEV or NVD; the resource names which
 	IntelRead     Audit = "intel.read"
 	VEXExported   Audit = "vex.exported"
 	VEXImported   Audit = "vex.imported"
+)
+
+// Recurring reports.
+const (
+	ReportCreated      Audit = "report.created"
+	ReportListed       Audit = "report.listed"
+	ReportRead         Audit = "report.read"
+	ReportUpdated      Audit = "report.updated"
+	ReportDeleted      Audit = "report.deleted"
+	ReportRunAsked     Audit = "report.run.asked"
+	ReportRunRead      Audit = "report.run.read"
+	ReportRunsListed   Audit = "report.runs.listed"
+	ReportDocumentRead Audit = "report.document.read"
+	ReportDue          Audit = "report.due"      // the server made a run of a due time
+	ReportMade         Audit = "report.made"     // the server made a run's document
+	ReportNotMade      Audit = "report.not_made" // it couldn't
+	ReportStopped      Audit = "report.stopped"  // the server disabled a report whose owner lost the right
+)
+
+// Templates of scans and their schedules.
+const (
+	TemplateCreated  Audit = "template.created"
+	TemplateListed   Audit = "template.listed"
+	TemplateRead     Audit = "template.read"
+	TemplateUpdated  Audit = "template.updated"
+	TemplateDeleted  Audit = "template.deleted"
+	TemplateLaunched Audit = "template.launched" // a launch that was refused; one that was not is scan.submitted
+	TemplateRunsRead Audit = "template.runs.read"
+	ScheduleStarted  Audit = "schedule.started" // the server started a due run in the name of its owner; the resource is the run
+	ScheduleSkipped  Audit = "schedule.skipped" // the run before was still going on
+	ScheduleDisabled Audit = "schedule.stopped" // by the server, because its owner may no longer do what it does
 )

@@ -25,12 +25,26 @@ type (
 	Session string
 	// Scan identifies a scan of any engine.
 	Scan string
+	// Batch identifies scans that were ordered in one call.
+	Batch string
 	// Finding identifies a weakness in its life over scans.
 	Finding string
 	// Asset identifies an entry of the inventory.
 	Asset string
+	// Report identifies a recurring report.
+	Report string
+	// ReportRun identifies one making of a report.
+	ReportRun string
 	// Entry identifies an audit entry.
 	Entry string
+	// Template identifies a scan template: "tmpl-" and a UUID.
+	Template string
+	// TemplateRun identifies one start of a template by its schedule.
+	TemplateRun string
+	// Webhook identifies a webhook: "wh-" and a UUID.
+	Webhook string
+	// Delivery identifies one event's way to one receiver.
+	Delivery string
 )
 
 // System is the operator's own organization: calls without a valid credential and acts of the server itself are

@@ -1,5 +1,5 @@
 -- Scans and what they left. Every transition is one statement that names the state it starts from: no row touched
--- means that somebody else was first.
+-- means that somebody else was first. A scan that retention has dropped has generation -1, and shows no results.
 
 -- name: scan.rows
 SELECT s.id, s.engine, s.name, s.target, s.target_type, s.host, s.priority, s.status, s.progress, s.phase, s.options,
@@ -17,7 +17,7 @@ FROM scan_tag k CROSS JOIN scan s WHERE k.org = $1 AND s.org = k.org AND s.id = 
 -- name: scan.insert
 INSERT INTO scan (org, id, engine, name, target, target_type, host, priority, status, options, config, sealed, tags,
                   timeout, asset_id, created_by, created_at, due)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $11, $12, $13, $14, $15, $16, $17);
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
 
 -- name: scan.tag_insert
 INSERT INTO scan_tag (org, tag, created_at, id) VALUES /*rows*/ ($1, $2, $3, $4);
@@ -28,6 +28,19 @@ INSERT INTO scan_word (org, word, id) VALUES /*rows*/ ($1, $2, $3);
 -- name: scan.cancel
 UPDATE scan SET status = 'cancelled', ended_at = $3, admitted = 0, lease_until = 0, generation = fence
 WHERE org = $1 AND id = $2 AND status IN ('queued', 'running');
+
+-- Name and tags are all that a scan's owner may change.
+-- name: scan.edit
+UPDATE scan SET name = $3, tags = $4 WHERE org = $1 AND id = $2 AND generation >= 0;
+
+-- name: scan.hold_any
+UPDATE scan SET fence = fence WHERE org = $1 AND id = $2 AND generation >= 0;
+
+-- name: scan.tags_clear
+DELETE FROM scan_tag WHERE org = $1 AND id = $2;
+
+-- name: scan.words_clear
+DELETE FROM scan_word WHERE org = $1 AND id = $2;
 
 -- name: scan.summarise
 UPDATE scan SET summary = $3 WHERE org = $1 AND id = $2;
@@ -69,7 +82,7 @@ UPDATE scan SET fence = fence WHERE org = $1 AND id = $2 AND attempt = $3 AND st
 RETURNING fence;
 
 -- name: scan.generation
-SELECT generation FROM scan WHERE org = $1 AND id = $2;
+SELECT generation FROM scan WHERE org = $1 AND id = $2 AND generation >= 0;
 
 -- name: scan.artifact_count
 SELECT count(*) FROM scan_artifact WHERE org = $1 AND scan = $2 AND generation = $3;

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,7 +18,9 @@ import (
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/comparison"
 	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/scan/retention"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/uid"
@@ -60,7 +63,7 @@ func tables() []string {
 	return []string{
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
-		"scan_artifact", "scan_asset", "finding", "finding_doc", "scan_result",
+		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
 	}
 }
 
@@ -133,6 +136,9 @@ func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
 			return err
 		}
 		if err := tx.Emit(ctx, event.ScanStarted, string(e.scan.ID), map[string]int{}); err != nil {
+			return err
+		}
+		if err := tx.KeepBatch(ctx, scan.Batch{ID: uid.Batch(e.scan.ID), Items: []scan.BatchItem{{Scan: e.scan}}}, h.clock.Now()); err != nil {
 			return err
 		}
 		return tx.RecordAssets(ctx, e.scan, []asset.Observation{{Kind: asset.KindHost, Name: "seen", Source: "nmap"}}, h.clock.Now())
@@ -238,11 +244,36 @@ func (h *house) readers(o estate) []portTries {
 				return len(v.Allow) != len(testkit.OpenScope().Allow), err
 			},
 		}},
+		{port: reflect.TypeFor[comparison.Store](), tries: map[string]attempt{
+			"Scan": func(ctx context.Context) (any, error) { return h.s.Comparisons().Scan(ctx, org, o.scan.ID) },
+			"Weaknesses": func(ctx context.Context) (any, error) {
+				l, _, err := h.s.Comparisons().Weaknesses(ctx, org, comparison.Side{Scan: o.scan.ID, Than: o.live.ID, After: -1, Limit: 10})
+				return l, err
+			},
+			"Counted": func(ctx context.Context) (any, error) {
+				_, only, err := h.s.Comparisons().Counted(ctx, org, o.scan.ID, o.live.ID)
+				return only.Total, err
+			},
+		}},
+		{port: reflect.TypeFor[retention.Store](), across: []string{"Organizations", "Dropped"}, tries: map[string]attempt{
+			"Expired": func(ctx context.Context) (any, error) {
+				l, err := h.s.ScanRetention().Expired(ctx, org, h.clock.Now().Add(time.Hour), 10)
+				return slices.Contains(l, o.scan.ID), err
+			},
+			"Named": func(ctx context.Context) (any, error) {
+				l, err := h.s.ScanRetention().Named(ctx, org, []string{"of ours"})
+				return l, err
+			},
+		}},
 		{port: reflect.TypeFor[scan.Store](), tries: map[string]attempt{
 			"Scan": func(ctx context.Context) (any, error) { return sc.Scan(ctx, org, o.scan.ID) },
 			"Scans": func(ctx context.Context) (any, error) {
 				l, err := sc.Scans(ctx, org, scan.Query{Page: pageAll()})
 				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 3, err
+			},
+			"Batch": func(ctx context.Context) (any, error) {
+				b, err := sc.Batch(ctx, org, uid.Batch(o.scan.ID))
+				return b.Items, err
 			},
 			"Results": func(ctx context.Context) (any, error) {
 				l, err := sc.Results(ctx, org, o.scan.ID, scan.ResultQuery{})

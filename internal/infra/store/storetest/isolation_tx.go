@@ -11,6 +11,7 @@ import (
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/retention"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/page"
 	"assay.dev/assay/internal/word/uid"
@@ -101,6 +102,7 @@ func (h *house) writers(mine, o estate) []portTries {
 			}),
 		}},
 		{port: reflect.TypeFor[scan.Tx](), tries: h.scanWriters(mine, o)},
+		{port: reflect.TypeFor[retention.Tx](), tries: h.retentionWriters(o)},
 	}
 }
 
@@ -115,9 +117,18 @@ func (h *house) scanWriters(mine, o estate) map[string]attempt {
 		"Consume": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.Consume(ctx, usage.MetricScans, "2026-03", 1, 10)
 		}),
-		"InsertScan": in(func(ctx context.Context, tx scan.Tx) error { return tx.InsertScan(ctx, o.waiting) }),
-		"CancelScan": in(func(ctx context.Context, tx scan.Tx) error { return second(tx.CancelScan(ctx, o.live.ID, at)) }),
-		"StartScan":  in(func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, o.live.ID, o.live.Fence, at) }),
+		"InsertScan":  in(func(ctx context.Context, tx scan.Tx) error { return tx.InsertScan(ctx, o.waiting) }),
+		"InsertScans": in(func(ctx context.Context, tx scan.Tx) error { return tx.InsertScans(ctx, []scan.Scan{o.waiting}) }),
+		"EmitAll": in(func(ctx context.Context, tx scan.Tx) error {
+			return tx.EmitAll(ctx, event.ScanStarted, []string{string(o.scan.ID)}, []any{map[string]int{}})
+		}),
+		"KeepBatch": in(func(ctx context.Context, tx scan.Tx) error {
+			return tx.KeepBatch(ctx, scan.Batch{ID: uid.Batch(o.scan.ID)}, at)
+		}),
+		"ScanForUpdate": in(func(ctx context.Context, tx scan.Tx) error { return mustFail(second(tx.ScanForUpdate(ctx, o.scan.ID))) }),
+		"EditScan":      in(func(ctx context.Context, tx scan.Tx) error { return tx.EditScan(ctx, o.scan) }),
+		"CancelScan":    in(func(ctx context.Context, tx scan.Tx) error { return second(tx.CancelScan(ctx, o.live.ID, at)) }),
+		"StartScan":     in(func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, o.live.ID, o.live.Fence, at) }),
 		"KeepLease": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.KeepLease(ctx, o.live.ID, o.live.Fence, at, 9, "x")
 		}),
@@ -153,6 +164,21 @@ func (h *house) scanWriters(mine, o estate) map[string]attempt {
 		"Emit": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.Emit(ctx, event.ScanStarted, string(o.scan.ID), map[string]int{})
 		}),
+	}
+}
+
+func (h *house) retentionWriters(o estate) map[string]attempt {
+	in := func(f func(context.Context, retention.Tx) error) attempt {
+		return func(ctx context.Context) (any, error) {
+			return nil, h.s.ScanRetention().Change(ctx, h.theirs, act(), f)
+		}
+	}
+	return map[string]attempt{
+		"DropScans": in(func(ctx context.Context, tx retention.Tx) error {
+			return second(tx.DropScans(ctx, []uid.Scan{o.scan.ID}))
+		}),
+		"PruneScan":   in(func(ctx context.Context, tx retention.Tx) error { return second(tx.PruneScan(ctx, o.scan.ID)) }),
+		"RemoveScans": in(func(ctx context.Context, tx retention.Tx) error { return tx.RemoveScans(ctx, []uid.Scan{o.scan.ID}) }),
 	}
 }
 

@@ -69,6 +69,10 @@ func Run(t *testing.T, open Open) {
 		{"results of a try become visible at its end", visibility},
 		{"public sources", publicSources},
 		{"findings are enriched when they are read", enrichment},
+		{"batches", batches},
+		{"edited scans", editedScans},
+		{"comparisons", comparisons},
+		{"dropped scans", droppedScans},
 		{"isolation", isolation},
 	}
 	for _, b := range behaviours {

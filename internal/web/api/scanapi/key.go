@@ -31,13 +31,13 @@ func (h *handlers) keyRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[keysIn, Out[KeyPage]]{
 			ID: "listApiKeys", Method: http.MethodGet, Path: keys, Family: problem.Scan, Scope: access.KeysManage,
-			Audit: event.KeyListed, Tags: []string{tagKeys}, Summary: "List API keys",
-			Description: "Newest first, revoked and expired ones included.", Handle: h.listKeys,
+			Audit: event.KeyListed, Tags: []string{tagKeys}, Summary: "List API keys", Auditors: true,
+			Description: "Newest first, revoked and expired ones included. Signed-in auditors may read it too.", Handle: h.listKeys,
 		}),
 		api.Op(api.Route[KeyRef, Out[Key]]{
 			ID: "getApiKey", Method: http.MethodGet, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
-			Audit: event.KeyRead, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Get an API key",
-			Description: "Without its secret, which is shown at creation and rotation only.",
+			Audit: event.KeyRead, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Get an API key", Auditors: true,
+			Description: "Without its secret, which is shown at creation and rotation only. Signed-in auditors may read it too.",
 			Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
 				return h.d.Keys.Key(ctx, a, id)
 			}),

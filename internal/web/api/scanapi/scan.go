@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/web/api"
@@ -54,16 +53,17 @@ func (h *handlers) scanRoutes() []api.Entry {
 
 // Order is a scan to be submitted (scans.md 3.1).
 type Order struct {
-	Target     string                     `json:"target" minLength:"1" maxLength:"2048" doc:"URL, host, domain, IP address, CIDR block, image or repository." example:"127.0.0.1"`
-	ScanType   string                     `json:"scanType" minLength:"1" maxLength:"32" doc:"The engine; GET /engines lists them." example:"nmap"`
-	Name       string                     `json:"name,omitempty" maxLength:"255"`
-	TargetType string                     `json:"targetType,omitempty" enum:"host,url,domain,ip,network,image,repository,filesystem" doc:"Inferred from the target when absent."`
-	Priority   string                     `json:"priority,omitempty" enum:"critical,high,normal,low" default:"normal"`
-	Options    map[string]json.RawMessage `json:"options,omitempty" doc:"The engine's own options, as GET /engines declares them."`
-	Config     map[string]json.RawMessage `json:"config,omitempty" doc:"rateLimit, maxParallelism, userAgent, headers and authentication, where the engine supports them. Header values and authentication are write-only."`
-	Tags       []string                   `json:"tags,omitempty" maxItems:"20"`
-	Timeout    int                        `json:"timeout,omitempty" minimum:"10" maximum:"86400" default:"3600" doc:"Seconds."`
-	AssetID    string                     `json:"assetId,omitempty" maxLength:"36" doc:"The asset of the inventory that this is about."`
+	Target      string                     `json:"target" minLength:"1" maxLength:"2048" doc:"URL, host, domain, IP address, CIDR block, image or repository." example:"127.0.0.1"`
+	ScanType    string                     `json:"scanType" minLength:"1" maxLength:"32" doc:"The engine; GET /engines lists them." example:"nmap"`
+	Name        string                     `json:"name,omitempty" maxLength:"255"`
+	TargetType  string                     `json:"targetType,omitempty" enum:"host,url,domain,ip,network,image,repository,filesystem" doc:"Inferred from the target when absent."`
+	Priority    string                     `json:"priority,omitempty" enum:"critical,high,normal,low" default:"normal"`
+	Options     map[string]json.RawMessage `json:"options,omitempty" doc:"The engine's own options, as GET /engines declares them."`
+	Config      map[string]json.RawMessage `json:"config,omitempty" doc:"rateLimit, maxParallelism, userAgent, headers and authentication, where the engine supports them. Header values and authentication are write-only."`
+	Tags        []string                   `json:"tags,omitempty" maxItems:"20"`
+	Timeout     int                        `json:"timeout,omitempty" minimum:"10" maximum:"86400" default:"3600" doc:"Seconds."`
+	AssetID     string                     `json:"assetId,omitempty" maxLength:"36" doc:"The asset of the inventory that this is about."`
+	CallbackURL string                     `json:"callbackUrl,omitempty" maxLength:"2048" doc:"Told once of the scan's end, as a webhook is, signed with the organization's callback secret (POST /api/org/callback-secret/rotate). Needs webhooks:create as well; GET /scans/{id}/callback shows what came of it." example:"https://hooks.example.org/scan-done"`
 }
 
 type submitIn struct {
@@ -149,12 +149,7 @@ func view(s scan.Scan) Scan {
 }
 
 func (h *handlers) submit(ctx context.Context, in *submitIn) (*Created[Scan], error) {
-	o := in.Body
-	s, err := h.d.Scans.Submit(ctx, mw.ActorFrom(ctx), scan.Order{
-		Target: o.Target, TargetType: asset.TargetType(o.TargetType), Engine: o.ScanType, Name: o.Name,
-		Priority: scan.Priority(o.Priority), Options: o.Options, Config: o.Config, Tags: o.Tags, Timeout: o.Timeout,
-		Asset: uid.Asset(o.AssetID),
-	})
+	s, err := h.d.Scans.Submit(ctx, mw.ActorFrom(ctx), in.Body.order())
 	if err != nil {
 		return nil, err
 	}

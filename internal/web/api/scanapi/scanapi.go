@@ -29,6 +29,9 @@ type Scans interface {
 	Get(ctx context.Context, org uid.Org, id uid.Scan) (scan.Scan, error)
 	List(ctx context.Context, org uid.Org, q scan.Query) (scan.List, error)
 	Cancel(ctx context.Context, a access.Actor, id uid.Scan) (scan.Scan, error)
+	SubmitBatch(ctx context.Context, a access.Actor, orders []scan.Order, atomic bool) (scan.Batch, error)
+	Batch(ctx context.Context, org uid.Org, id uid.Batch) (scan.Batch, error)
+	Edit(ctx context.Context, a access.Actor, id uid.Scan, p scan.Patch) (scan.Scan, error)
 	Engines(ctx context.Context, a access.Actor) ([]scan.EngineState, error)
 }
 
@@ -63,18 +66,21 @@ type Keys interface {
 
 // Deps are the services behind the routes. Stopping is closed when the server begins to stop: streams end then.
 type Deps struct {
-	Scans    Scans
-	Results  Results
-	Events   Events
-	Keys     Keys
-	Now      func() time.Time
-	Stopping <-chan struct{}
+	Scans       Scans
+	Results     Results
+	Comparisons Comparisons
+	Events      Events
+	Keys        Keys
+	Webhooks    Webhooks
+	Deliveries  Deliveries
+	Now         func() time.Time
+	Stopping    <-chan struct{}
 }
 
 // Routes is the family's part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d, streams: newStreams()}
-	return slices.Concat(h.scanRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.keyRoutes())
+	return slices.Concat(h.scanRoutes(), h.batchRoutes(), h.compareRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.keyRoutes(), h.webhookRoutes(), h.deliveryRoutes())
 }
 
 type handlers struct {
