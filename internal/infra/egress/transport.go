@@ -8,9 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"assay.dev/assay/internal/word/fault"
 )
 
 // Bounds of one exchange with a receiver or cloud, beside the client's own timeout.
@@ -28,14 +31,17 @@ type TransportConfig struct {
 	Excluded []netip.AddrPort // this server's own listeners, never reached, allowed or not; see Listeners
 	Lookup   Lookup           // nil = the system's resolver
 	Roots    *x509.CertPool   // nil = the system's
+
+	IdlePerHost int // connections kept open to one host; 0 = 2
 }
 
 // Transport is the http.RoundTripper for everything that isn't a scan. https goes to public addresses and to allowed
 // prefixes, http to allowed prefixes only. Names are resolved for each connection; if any of a name's addresses is
 // forbidden, none is dialled. There is no proxy. It is safe for concurrent use.
 type Transport struct {
-	https *http.Transport
-	http  *http.Transport
+	https  *http.Transport
+	http   *http.Transport
+	policy TransportConfig
 }
 
 // NewTransport returns a transport that shares its connections between all its users.
@@ -59,12 +65,13 @@ func newTransport(cfg TransportConfig, connect connectFunc) *Transport {
 			TLSHandshakeTimeout:    handshakeTimeout,
 			ResponseHeaderTimeout:  headerTimeout,
 			IdleConnTimeout:        idleTimeout,
-			MaxIdleConns:           maxIdle,
+			MaxIdleConns:           max(maxIdle, 16*cfg.IdlePerHost),
+			MaxIdleConnsPerHost:    cfg.IdlePerHost,
 			MaxResponseHeaderBytes: maxHeaderBytes,
 			ForceAttemptHTTP2:      true,
 		}
 	}
-	return &Transport{https: build(false), http: build(true)}
+	return &Transport{https: build(false), http: build(true), policy: cfg}
 }
 
 // RoundTrip implements http.RoundTripper. What the policy refuses is a Forbidden fault inside the error chain.
@@ -169,4 +176,25 @@ func (g guard) permit(to netip.AddrPort) error {
 		}
 	}
 	return refused("http goes only to an address that the operator allows; use https")
+}
+
+// Check judges a URL as far as it can be judged without asking for its name's addresses, so that a mistake is told when
+// a receiver is registered; every connection is judged again. A refusal is a Forbidden fault that names the rule.
+func (t *Transport) Check(u *url.URL) error {
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		if u.Scheme == "http" && len(t.policy.Allow) == 0 {
+			return fault.New(fault.Forbidden, fault.CodeTargetForbidden, "must begin with https://; http goes only to networks that the operator allows")
+		}
+		return nil
+	}
+	addr = addr.Unmap().WithZone(addr.Zone())
+	why, ok := publicOnly(addr, t.policy.Allow)
+	if ok && u.Scheme == "http" && !slices.ContainsFunc(t.policy.Allow, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		why, ok = "http goes only to networks that the operator allows; use https", false
+	}
+	if !ok {
+		return fault.New(fault.Forbidden, fault.CodeTargetForbidden, "leads where this server doesn't send: "+why)
+	}
+	return nil
 }

@@ -26,7 +26,10 @@ const (
 	FindingOpened   Type = "finding.opened"
 	FindingReopened Type = "finding.reopened"
 	FindingFixed    Type = "finding.fixed"
+	ReportReady     Type = "report.ready"
+	ReportFailed    Type = "report.failed"
 	FindingTriaged  Type = "finding.triaged"  // a person decided
+	ScheduleStopped Type = "schedule.stopped" // a schedule was disabled because its owner may no longer do what it does
 	WebhookDisabled Type = "webhook.disabled" // a receiver failed for too long, or said that it is gone
 )
 

@@ -13,7 +13,8 @@ func Types() []Type {
 	return []Type{
 		ScanQueued, ScanStarted, ScanProgress, ScanCompleted, ScanFailed, ScanCancelled,
 		FindingOpened, FindingReopened, FindingFixed,
-		WebhookDisabled,
+		ReportReady, ReportFailed,
+		ScheduleStopped, WebhookDisabled,
 	}
 }
 

@@ -63,3 +63,8 @@ const (
 	CodeWrongKey         Code = "WRONG_MASTER_KEY"          // the server's master key is not the one that sealed the data
 	CodeAuditUnavailable Code = "AUDIT_UNAVAILABLE"         // 503: the audit entry can't be written, so nothing was done
 )
+
+// CodeCallbackSecret is of a scan with a callback in an organization that has nothing to sign it with.
+const (
+	CodeCallbackSecret Code = "CALLBACK_SECRET_MISSING" // 409: callbacks are signed; POST /api/org/callback-secret/rotate makes the secret
+)
