@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
@@ -80,6 +81,9 @@ func (s *Store) submit(ctx context.Context, sc scope, ev audit.Event, run func(c
 	u.bulk = ev.Bulk
 	if !ev.Unlogged() {
 		e := s.entry(sc.org, ev, call)
+		if call != nil && call.Recorded() {
+			e.Status = 0 // the call's first entry says what it was answered, and is counted; this one goes on with it
+		}
 		l, err := s.seal(e)
 		if err != nil {
 			return err
@@ -141,6 +145,9 @@ type leaf struct {
 	address string
 	agent   string
 	name    string
+
+	called bool // it counts as a call
+	use    usage.CallCount
 }
 
 // seal gives an entry what it lacks and forms its leaf. It runs in the caller's goroutine, so that the writer only
@@ -159,8 +166,9 @@ func (s *Store) seal(e audit.Entry) (*leaf, error) {
 	}
 	e = e.Normal()
 	b := e.Leaf()
+	use, called := usage.CallOf(e.Method, e.Status, e.DurationMicros)
 	return &leaf{
-		id: e.ID, org: e.Org, typ: e.Type, at: e.Time.UnixMicro(), bytes: b, hash: audit.LeafHash(b), salt: e.Salt,
+		called: called, use: use, id: e.ID, org: e.Org, typ: e.Type, at: e.Time.UnixMicro(), bytes: b, hash: audit.LeafHash(b), salt: e.Salt,
 		address: e.ClientAddress, agent: e.UserAgent, name: e.Actor.Name,
 	}, nil
 }

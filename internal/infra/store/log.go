@@ -10,6 +10,7 @@ import (
 	"maps"
 
 	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
 )
@@ -21,29 +22,75 @@ const maxRanges = 10_000
 // it; what it remembers between batches is the growing edge of each log.
 type logWriter struct {
 	s      *Store
-	ranges map[uid.Org]*audit.Range
+	ranges map[uid.Org]*growing
+}
+
+// growing is a log at its edge: where the next entry goes, and the hour whose calls are being counted.
+type growing struct {
+	audit.Range
+
+	hour int64 // its first microsecond, 0 where nothing was counted yet
+	open usage.CallCount
+}
+
+func (g *growing) clone() *growing {
+	return &growing{Range: g.Clone(), hour: g.hour, open: g.open}
+}
+
+// count counts a call in the open hour. A later hour closes it; a call of an earlier one, timed before and placed after
+// the turn, goes to its own row.
+func (g *growing) count(l *leaf, m *meter) {
+	h := hourOf(l.at)
+	switch {
+	case h < g.hour:
+		m.call(l.org, h, l.use)
+		return
+	case h > g.hour && g.hour > 0:
+		m.call(l.org, g.hour, g.open)
+		g.open = usage.CallCount{}
+	}
+	g.hour = h
+	g.open.Add(l.use)
+}
+
+// row are the values of all.log_state_grow.
+func (g *growing) row(org uid.Org) ([]any, error) {
+	state, err := g.MarshalBinary()
+	c := g.open
+	return []any{string(org), int64(g.Size()), state, g.hour, c.Calls, c.Success, c.Errors, c.Micros, c.MaxMicros}, err //nolint:gosec // a log has less than 2^63 entries
+}
+
+// dest is where the columns after org in log.edge and all.log_states go.
+func (g *growing) dest(state *[]byte) []any {
+	c := &g.open
+	return []any{state, &g.hour, &c.Calls, &c.Success, &c.Errors, &c.Micros, &c.MaxMicros}
 }
 
 func newLogWriter(s *Store) *logWriter {
-	return &logWriter{s: s, ranges: map[uid.Org]*audit.Range{}}
+	return &logWriter{s: s, ranges: map[uid.Org]*growing{}}
 }
 
 // forget drops what is remembered, after a batch whose end is unknown.
 func (l *logWriter) forget() { clear(l.ranges) }
 
 func (l *logWriter) begin() *pendingLog {
-	return &pendingLog{l: l, grown: map[uid.Org]*audit.Range{}}
+	return &pendingLog{l: l, grown: map[uid.Org]*growing{}}
 }
 
 // pendingLog are the entries of one batch, in the order of their units.
 type pendingLog struct {
 	l      *logWriter
 	leaves []*leaf
-	grown  map[uid.Org]*audit.Range
+	meter  meter
+	grown  map[uid.Org]*growing
 	nodes  []audit.Node
 }
 
-func (p *pendingLog) add(l *leaf) { p.leaves = append(p.leaves, l) }
+// add takes an entry and what its unit did to scans.
+func (p *pendingLog) add(l *leaf, did []tally) {
+	p.leaves = append(p.leaves, l)
+	p.meter.scan(did)
+}
 
 // keep remembers the grown edges, after the commit.
 func (p *pendingLog) keep() {
@@ -53,8 +100,8 @@ func (p *pendingLog) keep() {
 	maps.Copy(p.l.ranges, p.grown)
 }
 
-// write gives every entry its index and writes entries, completed subtrees and the new edges: a few statements for
-// the whole batch.
+// write gives every entry its index and writes entries, completed subtrees, the new edges and what the entries count: a
+// few statements for the whole batch.
 func (p *pendingLog) write(ctx context.Context, tx *sql.Tx) error {
 	if len(p.leaves) == 0 {
 		return nil
@@ -66,27 +113,26 @@ func (p *pendingLog) write(ctx context.Context, tx *sql.Tx) error {
 		if err != nil {
 			return err
 		}
+		if l.called {
+			r.count(l, &p.meter)
+		}
 		entries = append(entries, string(l.org), string(l.id), int64(r.Size()), l.at, l.bytes, l.hash[:], l.salt[:], //nolint:gosec // a log has less than 2^63 entries
 			orNull(l.address), orNull(l.agent), orNull(l.name))
-		nodes = p.grow(r, l, nodes)
+		nodes = p.grow(&r.Range, l, nodes)
 	}
-	states := make([]any, 0, 3*len(p.grown))
-	for org, r := range p.grown {
-		b, err := r.MarshalBinary()
-		if err != nil {
-			return err
-		}
-		states = append(states, string(org), int64(r.Size()), b) //nolint:gosec // as above
+	states, err := p.states()
+	if err != nil {
+		return err
 	}
 	for _, w := range []struct {
 		name string
 		flat []any
-	}{{"all.audit_insert", entries}, {"all.log_node_insert", nodes}, {"all.log_state_put", states}} {
+	}{{"all.audit_insert", entries}, {"all.log_node_insert", nodes}, {"all.log_state_grow", states}} {
 		if err := p.l.s.execMany(ctx, tx, w.name, w.flat); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.meter.write(ctx, p.l.s, tx)
 }
 
 func (p *pendingLog) grow(r *audit.Range, l *leaf, flat []any) []any {
@@ -97,19 +143,49 @@ func (p *pendingLog) grow(r *audit.Range, l *leaf, flat []any) []any {
 	return flat
 }
 
-// edge returns the organization's edge for this batch: grown already, remembered, or read.
-func (p *pendingLog) edge(ctx context.Context, tx *sql.Tx, org uid.Org) (*audit.Range, error) {
-	if r := p.grown[org]; r != nil {
-		return r, nil
+// states are the rows of the grown edges.
+func (p *pendingLog) states() ([]any, error) {
+	flat := make([]any, 0, 9*len(p.grown))
+	for org, g := range p.grown {
+		row, err := g.row(org)
+		if err != nil {
+			return nil, err
+		}
+		flat = append(flat, row...)
 	}
-	var r audit.Range
+	return flat, nil
+}
+
+// edge returns the organization's edge for this batch: grown already, remembered, or read.
+func (p *pendingLog) edge(ctx context.Context, tx *sql.Tx, org uid.Org) (*growing, error) {
+	if g := p.grown[org]; g != nil {
+		return g, nil
+	}
+	g := &growing{}
 	if known := p.l.ranges[org]; known != nil {
-		r = known.Clone()
-	} else if err := p.l.s.loadEdge(ctx, tx, org, &r); err != nil {
+		g = known.clone()
+	} else if err := p.l.s.loadGrowing(ctx, tx, org, g); err != nil {
 		return nil, err
 	}
-	p.grown[org] = &r
-	return &r, nil
+	p.grown[org] = g
+	return g, nil
+}
+
+// loadGrowing reads the stored edge of a log with the hour that is being counted; one without a row is empty.
+func (s *Store) loadGrowing(ctx context.Context, tx rower, org uid.Org, g *growing) error {
+	q, err := s.queries.get("log.edge")
+	if err != nil {
+		return err
+	}
+	var state []byte
+	err = tx.QueryRowContext(ctx, q.text, string(org)).Scan(g.dest(&state)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return readFault(err)
+	}
+	return g.UnmarshalBinary(state)
 }
 
 // rower is the part of a transaction or pool that reads a row.
@@ -243,7 +319,10 @@ func (s *Store) rebuildLog(ctx context.Context, tx *sql.Tx, org uid.Org) error {
 	if err != nil {
 		return err
 	}
-	return s.execMany(ctx, tx, "all.log_state_put", []any{string(org), int64(r.Size()), state}) //nolint:gosec // a log has less than 2^63 entries
+	if err := s.execMany(ctx, tx, "all.log_state_put", []any{string(org), int64(r.Size()), state}); err != nil { //nolint:gosec // a log has less than 2^63 entries
+		return err
+	}
+	return s.recount(ctx, tx, org, r.Size())
 }
 
 // queryer is the part of a transaction or pool that reads rows.

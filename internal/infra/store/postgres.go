@@ -164,8 +164,12 @@ func (b *postgresStore) fill(t *Tx, u *unit) error {
 	if l == nil {
 		return nil
 	}
-	_, err := t.exec(u.ctx, "audit.insert_pending", string(l.id), l.at, l.bytes, l.hash[:], l.salt[:],
-		orNull(l.address), orNull(l.agent), orNull(l.name))
+	did, err := tallyText(t.tallies)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(u.ctx, "audit.insert_pending", string(l.id), l.at, l.bytes, l.hash[:], l.salt[:],
+		orNull(l.address), orNull(l.agent), orNull(l.name), did)
 	return err
 }
 
@@ -195,8 +199,13 @@ func (b *postgresStore) read(ctx context.Context, sc scope, single bool, f func(
 }
 
 func (b *postgresStore) run(ctx context.Context) error {
+	return beside(ctx, b.sequencer, b.listen, b.s.sweep, b.s.fill)
+}
+
+// beside runs background work side by side until ctx ends or one of it fails.
+func beside(ctx context.Context, work ...func(context.Context) error) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, f := range []func(context.Context) error{b.sequencer, b.listen, b.s.sweep} {
+	for _, f := range work {
 		g.Go(func() error { return guarded(ctx, f) })
 	}
 	return g.Wait()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -106,7 +108,7 @@ func (b *postgresStore) place(ctx context.Context) (more bool, err error) {
 
 // placeEntries extends the logs by what is pending, in the order of writing.
 func (b *postgresStore) placeEntries(ctx context.Context, tx *sql.Tx) (int, error) {
-	numbers, leaves, err := b.pending(ctx, tx)
+	numbers, leaves, did, err := b.pending(ctx, tx)
 	if err != nil || len(leaves) == 0 {
 		return 0, err
 	}
@@ -123,7 +125,11 @@ func (b *postgresStore) placeEntries(ctx context.Context, tx *sql.Tx) (int, erro
 			return 0, err
 		}
 		indexes[i] = int64(r.Size()) //nolint:gosec // a log has less than 2^63 entries
-		n.grow(p, r, l)
+		n.grow(p, &r.Range, l)
+		if l.called {
+			r.count(l, &p.meter)
+		}
+		p.meter.scan(did[i])
 	}
 	if err := b.exec(ctx, tx, "all.audit_place", numbers, indexes); err != nil {
 		return 0, err
@@ -131,15 +137,14 @@ func (b *postgresStore) placeEntries(ctx context.Context, tx *sql.Tx) (int, erro
 	if err := b.exec(ctx, tx, "all.log_node_unnest", n.orgs, n.levels, n.indexes, n.hashes); err != nil {
 		return 0, err
 	}
-	states := make([]any, 0, 3*len(p.grown))
-	for org, r := range p.grown {
-		state, err := r.MarshalBinary()
-		if err != nil {
-			return 0, err
-		}
-		states = append(states, string(org), int64(r.Size()), state) //nolint:gosec // as above
+	states, err := p.states()
+	if err != nil {
+		return 0, err
 	}
-	return len(leaves), b.s.execMany(ctx, tx, "all.log_state_put", states)
+	if err := b.s.execMany(ctx, tx, "all.log_state_grow", states); err != nil {
+		return 0, err
+	}
+	return len(leaves), p.meter.write(ctx, b.s, tx)
 }
 
 // nodeColumns are the completed subtrees of a batch as columns.
@@ -167,31 +172,57 @@ func (b *postgresStore) exec(ctx context.Context, tx *sql.Tx, name string, args 
 	return writeFault(err)
 }
 
-// pending reads what waits: the numbers by which rows are named, and what the log needs of them.
-func (b *postgresStore) pending(ctx context.Context, tx *sql.Tx) ([]int64, []*leaf, error) {
+// pending reads what waits: the numbers by which rows are named, what the log needs of them, and what they count.
+func (b *postgresStore) pending(ctx context.Context, tx *sql.Tx) ([]int64, []*leaf, [][]tally, error) {
 	q, err := b.s.queries.get("all.audit_pending")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	rows, err := tx.QueryContext(ctx, q.text, placeBatch)
 	if err != nil {
-		return nil, nil, readFault(err)
+		return nil, nil, nil, readFault(err)
 	}
 	defer rows.Close() //nolint:errcheck // the error that matters is Err's
 	var numbers []int64
 	var leaves []*leaf
+	var did [][]tally
 	for rows.Next() {
 		var n int64
 		var org string
-		var hash []byte
-		if err := rows.Scan(&n, &org, &hash); err != nil {
-			return nil, nil, readFault(err)
+		l := &leaf{}
+		var body, hash, note sql.RawBytes
+		if err := rows.Scan(&n, &org, &l.at, &body, &hash, &note); err != nil {
+			return nil, nil, nil, readFault(err)
 		}
-		l := &leaf{org: uid.Org(org)}
+		l.org = uid.Org(org)
 		copy(l.hash[:], hash)
-		numbers, leaves = append(numbers, n), append(leaves, l)
+		b.counted(ctx, l, body)
+		numbers, leaves, did = append(numbers, n), append(leaves, l), append(did, b.tallied(ctx, l, note))
 	}
-	return numbers, leaves, readFault(rows.Err())
+	return numbers, leaves, did, readFault(rows.Err())
+}
+
+// counted reads from an entry what it counts. One that was altered before it got its place counts nothing, and the
+// log shows it.
+func (b *postgresStore) counted(ctx context.Context, l *leaf, body []byte) {
+	e, err := audit.ParseLeaf(body)
+	if err != nil {
+		b.s.log.LogAttrs(ctx, slog.LevelError, "an audit entry can't be read and isn't counted", slog.String("org", string(l.org)), slog.Any("error", err))
+		return
+	}
+	l.use, l.called = usage.CallOf(e.Method, e.Status, e.DurationMicros)
+}
+
+// tallied reads what a unit did to scans.
+func (b *postgresStore) tallied(ctx context.Context, l *leaf, note []byte) (did []tally) {
+	if len(note) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(note, &did); err != nil {
+		b.s.log.LogAttrs(ctx, slog.LevelError, "a tally of scans can't be read and isn't counted", slog.String("org", string(l.org)), slog.Any("error", err))
+		return nil
+	}
+	return did
 }
 
 // edges reads the edges of all logs that the leaves extend, in one query.
@@ -199,7 +230,7 @@ func (b *postgresStore) edges(ctx context.Context, tx *sql.Tx, w *logWriter, lea
 	var orgs []string
 	for _, l := range leaves {
 		if w.ranges[l.org] == nil {
-			w.ranges[l.org] = &audit.Range{}
+			w.ranges[l.org] = &growing{}
 			orgs = append(orgs, string(l.org))
 		}
 	}
@@ -215,10 +246,13 @@ func (b *postgresStore) edges(ctx context.Context, tx *sql.Tx, w *logWriter, lea
 	for rows.Next() {
 		var org string
 		var state []byte
-		if err := rows.Scan(&org, &state); err != nil {
+		var found growing
+		if err := rows.Scan(append([]any{&org}, found.dest(&state)...)...); err != nil {
 			return readFault(err)
 		}
-		if err := w.ranges[uid.Org(org)].UnmarshalBinary(state); err != nil {
+		g := w.ranges[uid.Org(org)]
+		*g = found
+		if err := g.UnmarshalBinary(state); err != nil {
 			return err
 		}
 	}

@@ -99,7 +99,7 @@ func (b *sqliteStore) read(ctx context.Context, sc scope, single bool, f func(co
 	return f(ctx, v)
 }
 
-func (b *sqliteStore) run(ctx context.Context) error { return guarded(ctx, b.s.sweep) }
+func (b *sqliteStore) run(ctx context.Context) error { return beside(ctx, b.s.sweep, b.s.fill) }
 
 // checkLogs repairs the audit logs' edges before the first unit.
 func (b *sqliteStore) checkLogs(ctx context.Context) error {

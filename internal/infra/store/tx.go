@@ -47,6 +47,7 @@ type Tx struct {
 	dead     error // a statement failed in a way that may have ended the transaction
 	enqueued bool
 	wakes    []Topic
+	tallies  []tally // what it did to scans, for the kept counters
 }
 
 // Org is the organization of the unit.

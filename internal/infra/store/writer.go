@@ -285,7 +285,7 @@ func (w *writer) take(b *batch, u *unit) bool {
 // runUnit runs one unit and reports its error, and whether the transaction went with it.
 func (w *writer) runUnit(b *batch, u *unit) (err error, gone bool) {
 	if u.run == nil && u.once == nil {
-		b.pending.add(u.leaf)
+		b.pending.add(u.leaf, nil)
 		return nil, false
 	}
 	ctx := context.WithoutCancel(u.ctx)
@@ -316,7 +316,7 @@ func (w *writer) runUnit(b *batch, u *unit) (err error, gone bool) {
 		return err, false
 	}
 	if u.leaf != nil {
-		b.pending.add(u.leaf)
+		b.pending.add(u.leaf, t.tallies)
 	}
 	b.wakes = append(b.wakes, t.wakes...)
 	b.jobs = b.jobs || t.enqueued

@@ -1,7 +1,8 @@
-// Package usage is how much is used: the fixed rate-limit windows of each principal and the quotas of a plan.
+// Package usage is how much is used: the fixed rate-limit windows of each principal, the quotas of a plan, and what the
+// kept counters tell of calls and scans.
 //
 // It counts and refuses; it never decides who somebody is. Windows are aligned to UTC minute, hour and day (decisions
-// G9). Start with Service, then window.go.
+// G9), counters to UTC hours. Start with Service, then window.go; for reports with Reports, then count.go.
 package usage
 
 import (
@@ -53,7 +54,8 @@ type Metric string
 
 // Metrics.
 const (
-	MetricScans Metric = "scans" // accepted scan submissions in a UTC month
+	MetricScans    Metric = "scans"    // accepted scan submissions in a UTC month
+	MetricRequests Metric = "requests" // API calls in a UTC day; the windows count them
 )
 
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice.

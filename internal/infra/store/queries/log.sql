@@ -10,7 +10,16 @@ INSERT INTO log_node (org, level, idx, hash) VALUES /*rows*/ ($1, $2, $3, $4)
 -- name: all.log_state_put
 -- all: as all.audit_insert
 INSERT INTO log_state (org, size, state) VALUES /*rows*/ ($1, $2, $3)
-ON CONFLICT (org) DO UPDATE SET size = excluded.size, state = excluded.state
+ON CONFLICT (org) DO UPDATE SET size = excluded.size, state = excluded.state, use_hour = 0, calls = 0, success = 0,
+    errors = 0, micros = 0, max_micros = 0
+
+-- name: all.log_state_grow
+-- all: as all.audit_insert
+INSERT INTO log_state (org, size, state, use_hour, calls, success, errors, micros, max_micros)
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (org) DO UPDATE SET size = excluded.size, state = excluded.state, use_hour = excluded.use_hour,
+    calls = excluded.calls, success = excluded.success, errors = excluded.errors, micros = excluded.micros,
+    max_micros = excluded.max_micros
 
 -- name: all.log_sizes
 -- all: the check at start looks at every log. The recursion hops over the index from organization to organization,
@@ -25,6 +34,9 @@ FROM o WHERE o.org IS NOT NULL
 
 -- name: log.state
 SELECT state FROM log_state WHERE org = $1
+
+-- name: log.edge
+SELECT state, use_hour, calls, success, errors, micros, max_micros FROM log_state WHERE org = $1
 
 -- name: log.nodes_drop
 DELETE FROM log_node WHERE org = $1

@@ -11,16 +11,16 @@ FROM want
 
 -- name: audit.insert_pending
 -- Only PostgreSQL has entries without a place: there the sequencer gives it after the commit.
-INSERT INTO audit_entry (org, id, at, leaf, leaf_hash, salt, client_address, user_agent, actor_name)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO audit_entry (org, id, at, leaf, leaf_hash, salt, client_address, user_agent, actor_name, tally)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: all.audit_pending
 -- all: one sequencer serves every organization
-SELECT n, org, leaf_hash FROM audit_entry WHERE idx IS NULL ORDER BY n LIMIT $1
+SELECT n, org, at, leaf, leaf_hash, tally FROM audit_entry WHERE idx IS NULL ORDER BY n LIMIT $1
 
 -- name: all.audit_place
 -- all: as all.audit_pending; rows are named by the sequencer's own reading
-UPDATE audit_entry AS e SET idx = u.idx FROM unnest($1::bigint[], $2::bigint[]) AS u (n, idx)
+UPDATE audit_entry AS e SET idx = u.idx, tally = NULL FROM unnest($1::bigint[], $2::bigint[]) AS u (n, idx)
 WHERE e.n = u.n AND e.idx IS NULL
 
 -- name: all.outbox_place
@@ -60,7 +60,7 @@ INSERT INTO log_node (org, level, idx, hash) SELECT * FROM unnest($1::text[], $2
 
 -- name: all.log_states
 -- all: as all.audit_pending
-SELECT org, state FROM log_state WHERE org = ANY($1::text[])
+SELECT org, state, use_hour, calls, success, errors, micros, max_micros FROM log_state WHERE org = ANY($1::text[])
 
 -- name: log.pending
 -- Entries that have no place yet, newest first, by the index that holds only them.
