@@ -122,10 +122,10 @@ func (a *App) counter(ctx context.Context, p *parts) (usage.Counter, error) {
 func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error {
 	book := logbook{signing: a.signing, store: a.store}
 	table := scanapi.Routes(scanapi.Deps{
-		Scans: scans, Results: scans, Events: events{a.store}, Keys: a.access, Now: a.now, Stopping: a.stopping,
+		Version: version, Scans: scans, Results: scans, Events: events{a.store}, Keys: a.access, Now: a.now, Stopping: a.stopping,
 	})
 	table = append(table, platform.Routes(platform.Deps{
-		Assets: a.assets, Organizations: a.tenants, Log: book, Health: health{a}, Metrics: p.metrics.Handler(),
+		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(),
 		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now,
 	})...)
 	table = append(table, vaultapi.Routes(vaultapi.Deps{

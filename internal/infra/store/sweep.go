@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/scan/report"
 )
 
 // What is swept, and how often.
@@ -48,6 +49,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 		{"all.outbox_prune", micros(now.Add(-kept))},
 		{"all.session.expire", micros(now.Add(-sessionKept))},
 		{"all.key.secret_expire", micros(now)},
+		{"all.report_run_expire", micros(now.Add(-report.KeptDays * 24 * time.Hour))},
 		{"all.window_prune", now.Add(-48 * time.Hour).Unix()},
 	} {
 		for {

@@ -9,6 +9,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -155,9 +156,13 @@ type Stream struct {
 func Writes(ctx context.Context, f func(w http.ResponseWriter) error) *Stream {
 	q := mw.From(ctx)
 	return &Stream{Body: func(hc huma.Context) {
-		_, w := humago.Unwrap(hc)
+		var w http.ResponseWriter
+		_, w = humago.Unwrap(hc)
+		if hc.Method() == http.MethodHead {
+			w = headOnly{w}
+		}
 		err := f(w)
-		if err == nil {
+		if err == nil || errors.Is(err, errHeadOnly) {
 			return
 		}
 		if !q.Begun() {
@@ -168,6 +173,20 @@ func Writes(ctx context.Context, f func(w http.ResponseWriter) error) *Stream {
 		panic(http.ErrAbortHandler)
 	}}
 }
+
+// errHeadOnly ends the writing of a body that nobody reads.
+var errHeadOnly = errors.New("a HEAD request has no body")
+
+// headOnly answers HEAD: the first byte of the body sends the header and ends the work.
+type headOnly struct{ http.ResponseWriter }
+
+func (h headOnly) Write([]byte) (int, error) {
+	h.WriteHeader(http.StatusOK)
+	return 0, errHeadOnly
+}
+
+// Unwrap gives http.ResponseController the chain's writer.
+func (h headOnly) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
 // Path of a resource that was created, for the Location header.
 func Path(pattern string, id string) string { return pattern + "/" + id }

@@ -27,18 +27,20 @@ func CSV(w io.Writer, each Each) error {
 	if err := out.Write(columns()); err != nil {
 		return err
 	}
-	err := each(func(r scan.Result) error {
-		row := cells(NewFinding(r))
-		for i, c := range row {
-			row[i] = Cell(c)
-		}
-		return out.Write(row)
-	})
+	err := each(func(r scan.Result) error { return writeRow(out, cells(NewFinding(r))) })
 	if err != nil {
 		return err
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// writeRow writes cells as a spreadsheet may read them.
+func writeRow(out *csv.Writer, row []string) error {
+	for i, c := range row {
+		row[i] = Cell(c)
+	}
+	return out.Write(row)
 }
 
 func cells(f Finding) []string {

@@ -25,29 +25,53 @@ const (
 // SARIF writes results as SARIF 2.1.0 (OASIS, errata 01). Results are streamed; the rules they name are described once,
 // behind them.
 func SARIF(w io.Writer, s scan.Scan, each Each) error {
+	return writeSARIF(w, sarifRun{
+		name: "Assay " + s.Engine, version: s.Version, id: "assay/" + s.Engine + "/" + string(s.ID), fallback: target(s),
+		invocation: invocation(s),
+		properties: map[string]any{"target": s.Target, "targetType": s.TargetType, "status": s.Status, "outcome": s.Outcome},
+	}, func(f func(scan.Result, string) error) error {
+		return each(func(r scan.Result) error { return f(r, "") })
+	})
+}
+
+// sarifRun is what a document says beside its results.
+type sarifRun struct {
+	name, version string // of the tool
+	id            string // of the run, stable parts first
+	fallback      string // address for findings that name no place
+	invocation    map[string]any
+	properties    map[string]any
+}
+
+// eachState streams results with their baseline state; empty = not compared.
+type eachState func(f func(r scan.Result, state string) error) error
+
+func writeSARIF(w io.Writer, run sarifRun, each eachState) error {
 	out := bufio.NewWriter(w)
-	d := &sarifDoc{out: out, rules: map[string]int{}, fallback: target(s)}
+	d := &sarifDoc{out: out, rules: map[string]int{}, fallback: run.fallback}
 	d.text(`{"$schema":"` + sarifSchema + `","version":"` + sarifVersion + `","runs":[{"results":[`)
 	first := true
-	err := each(func(r scan.Result) error {
+	err := each(func(r scan.Result, state string) error {
 		if !first {
 			d.text(",")
 		}
 		first = false
-		d.json(d.result(r))
+		v := d.result(r)
+		v.State = state
+		d.json(v)
 		return d.err
 	})
 	if err != nil {
 		return err
 	}
 	d.text(`],"tool":`)
-	d.json(map[string]any{"driver": d.driver(s)})
+	d.json(map[string]any{"driver": d.driver(run)})
 	d.text(`,"invocations":`)
-	d.json([]any{invocation(s)})
+	d.json([]any{run.invocation})
 	d.text(`,"automationDetails":`)
-	d.json(map[string]any{"id": "assay/" + s.Engine + "/" + string(s.ID)})
+	d.json(map[string]any{"id": run.id})
 	d.text(`,"columnKind":"utf16CodeUnits","properties":`)
-	d.json(map[string]any{"target": s.Target, "targetType": s.TargetType, "status": s.Status, "outcome": s.Outcome})
+	d.json(run.properties)
 	d.text("}]}\n")
 	if d.err != nil {
 		return d.err
@@ -113,6 +137,7 @@ type sarifResult struct {
 	RuleIndex    *int               `json:"ruleIndex,omitempty"`
 	Level        string             `json:"level"`
 	Kind         string             `json:"kind"`
+	State        string             `json:"baselineState,omitempty"`
 	Message      sarifMessage       `json:"message"`
 	Locations    []sarifLocation    `json:"locations"`
 	Fingerprints map[string]string  `json:"partialFingerprints"`
@@ -287,14 +312,14 @@ func number10(s string) float64 {
 	return n
 }
 
-func (d *sarifDoc) driver(s scan.Scan) map[string]any {
+func (d *sarifDoc) driver(run sarifRun) map[string]any {
 	rules := d.known
 	if rules == nil {
 		rules = []sarifRule{}
 	}
-	v := map[string]any{"name": "Assay " + s.Engine, "informationUri": "https://assay.dev", "rules": rules}
-	if s.Version != "" {
-		v["version"] = s.Version
+	v := map[string]any{"name": run.name, "informationUri": "https://assay.dev", "rules": rules}
+	if run.version != "" {
+		v["version"] = run.version
 	}
 	return v
 }

@@ -35,4 +35,6 @@ DELETE FROM scan_asset WHERE org = $1 AND scan = $2 AND (generation, kind, name)
 DELETE FROM scan WHERE org = $1 AND generation = -1 AND id IN ($2 /*list*/);
 
 -- name: scan.digests_named
-SELECT DISTINCT sha256 FROM scan_artifact WHERE org = $1 AND sha256 IN ($2 /*list*/);
+SELECT DISTINCT k.sha256 FROM
+    (SELECT org, sha256 FROM scan_artifact UNION ALL SELECT org, sha256 FROM report_run WHERE sha256 IS NOT NULL) k
+WHERE k.org = $1 AND k.sha256 IN ($2 /*list*/);

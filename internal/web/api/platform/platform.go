@@ -89,6 +89,7 @@ type Build struct {
 type Deps struct {
 	Assets        Assets
 	Organizations Organizations
+	Reports       Reports
 	Log           Log
 	Health        Health
 	Metrics       http.Handler // GET /metrics
@@ -101,7 +102,7 @@ type Deps struct {
 // Routes is this part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d}
-	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.statusRoutes())
+	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.statusRoutes(), h.reportRoutes())
 }
 
 type handlers struct{ d Deps }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strings"
 
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/scan"
@@ -15,7 +14,6 @@ import (
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/web/report"
 	"assay.dev/assay/internal/word/event"
-	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/page"
 )
 
@@ -24,29 +22,26 @@ func (h *handlers) resultRoutes() []api.Entry {
 		ID: "getScanResults", Method: http.MethodGet, Path: Base + "/scans/{id}/results", Family: problem.Scan,
 		Scope: access.ResultsRead, Audit: event.ScanResultsRead, Resource: "scan", Tags: []string{tagScans},
 		Summary: "Get a scan's results",
-		Description: "Worst first. As JSON a page in the envelope; as csv, sarif or raw (the engine's own output) the whole document without one. " +
-			"`format` outranks `Accept`. Not terminal yet: 409 `RESULTS_NOT_READY`.",
+		Description: "Worst first. As JSON a page in the envelope; as html, csv, sarif, cyclonedx or raw (the engine's own output) the whole document " +
+			"without one. `format` outranks `Accept`, whose weights count. An HTML document shows the first 5,000 findings. A scan that names " +
+			"no package has no CycloneDX form: 400 `FORMAT_NOT_SUPPORTED`. Not terminal yet: 409 `RESULTS_NOT_READY`.",
 		Errors: []int{http.StatusConflict},
 		Produces: []api.Media{
 			{Type: "application/json", Schema: Envelope[ResultPage]{}},
+			{Type: mediaHTML, Doc: "A report for people: one file that loads and runs nothing."},
 			{Type: mediaSARIF, Doc: "SARIF 2.1.0"},
 			{Type: mediaCSV, Doc: "RFC 4180, with a header line"},
+			{Type: mediaCycloneDX, Doc: "CycloneDX 1.6: packages, and what is wrong with them."},
 			{Type: mediaRaw, Doc: "The engine's own output."},
 		},
 		Handle: h.results,
 	})}
 }
 
-const (
-	mediaCSV   = "text/csv"
-	mediaSARIF = "application/sarif+json"
-	mediaRaw   = "application/octet-stream"
-)
-
 type resultsIn struct {
 	ScanRef
 	Paging
-	Format   string `query:"format" maxLength:"32" doc:"json (default), csv, sarif or raw."`
+	Format   string `query:"format" maxLength:"32" doc:"json (default), html, csv, sarif, cyclonedx or raw."`
 	Severity string `query:"severity" enum:"critical,high,medium,low,info"`
 	Category string `query:"category" enum:"exposure,service,tls,configuration,vulnerability,disclosure,secret,cryptography"`
 	Q        string `query:"q" maxLength:"255" doc:"Free text over titles."`
@@ -99,7 +94,7 @@ func (h *handlers) results(ctx context.Context, in *resultsIn) (*api.Stream, err
 	if err != nil {
 		return nil, err
 	}
-	format, err := formatOf(in.Format, in.Accept)
+	f, err := negotiate(in.Format, in.Accept, formats())
 	if err != nil {
 		return nil, err
 	}
@@ -107,64 +102,98 @@ func (h *handlers) results(ctx context.Context, in *resultsIn) (*api.Stream, err
 		return nil, err
 	}
 	q := scan.ResultQuery{Severity: finding.Severity(in.Severity), Category: finding.Category(in.Category), Q: in.Q}
-	each := func(f func(scan.Result) error) error { return h.d.Results.EachResult(ctx, s.Org, s.ID, q, f) }
-	switch format {
-	case "csv":
-		return document(ctx, mediaCSV+"; charset=utf-8", string(s.ID)+".csv", func(w io.Writer) error { return report.CSV(w, each) }), nil
-	case "sarif":
-		return document(ctx, mediaSARIF, string(s.ID)+".sarif", func(w io.Writer) error { return report.SARIF(w, s, each) }), nil
+	switch f.name {
+	case "json":
+		return h.resultJSON(ctx, s, in, q)
 	case "raw":
 		return h.raw(ctx, s)
 	}
+	d, err := h.scanDocument(ctx, s, in)
+	if err != nil {
+		return nil, err
+	}
+	each := func(f func(scan.Result) error) error { return h.d.Results.EachResult(ctx, s.Org, s.ID, q, f) }
+	return file(ctx, f, f.disposition(s.Engine, string(s.ID)), func(w io.Writer) error {
+		switch f.name {
+		case "html":
+			return report.HTML(w, d, each)
+		case "sarif":
+			return report.SARIF(w, s, each)
+		case "cyclonedx":
+			return report.CycloneDX(w, d, each)
+		}
+		return report.CSV(w, each)
+	}), nil
+}
+
+func (h *handlers) resultJSON(ctx context.Context, s scan.Scan, in *resultsIn, q scan.ResultQuery) (*api.Stream, error) {
 	out, err := h.resultPage(ctx, s, in, q)
 	if err != nil {
 		return nil, err
 	}
-	return document(ctx, "application/json", "", func(w io.Writer) error {
+	return file(ctx, formats()[0], "", func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(Envelope[ResultPage]{Success: true, Data: out})
 	}), nil
 }
 
-// formatOf decides between the query and Accept. What we know of and don't write is an error of its own; an Accept
-// that names nothing of ours means JSON.
-func formatOf(format, accept string) (string, error) {
-	switch format {
-	case "json", "csv", "sarif", "raw":
-		return format, nil
-	case "":
-	default:
-		return "", fault.New(fault.Unsupported, fault.CodeFormat, "this format is not available; take json, csv, sarif or raw")
-	}
-	for part := range strings.SplitSeq(accept, ",") {
-		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
-		if err != nil || params["q"] == "0" {
-			continue
-		}
-		switch media {
-		case "application/json", "application/*", "*/*":
-			return "json", nil
-		case mediaCSV:
-			return "csv", nil
-		case mediaSARIF:
-			return "sarif", nil
-		case mediaRaw:
-			return "raw", nil
-		}
-	}
-	return "json", nil
-}
-
 // document streams a document; a name makes it a download.
 func document(ctx context.Context, media, name string, write func(io.Writer) error) *api.Stream {
+	disposition := ""
+	if name != "" {
+		disposition = `attachment; filename="` + name + `"`
+	}
+	return file(ctx, format{header: media}, disposition, write)
+}
+
+// file streams a document. A failure before its first byte is answered as any other, without what is true of the
+// document only.
+func file(ctx context.Context, f format, disposition string, write func(io.Writer) error) *api.Stream {
 	return api.Writes(ctx, func(w http.ResponseWriter) error {
-		w.Header().Set("Content-Type", media)
-		if name != "" {
-			w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+		h := w.Header()
+		policy := h.Get("Content-Security-Policy")
+		h.Add("Vary", "Accept")
+		h.Set("Content-Type", f.header)
+		if disposition != "" {
+			h.Set("Content-Disposition", disposition)
 		}
-		return write(w)
+		if f.inline {
+			h.Set("Content-Security-Policy", report.HTMLPolicy())
+		}
+		err := write(w)
+		if err != nil {
+			h.Del("Content-Disposition")
+			h.Set("Content-Security-Policy", policy)
+		}
+		return err
 	})
+}
+
+// filtered says in words what results were narrowed to.
+func filtered(in *resultsIn) []string {
+	var out []string
+	if in.Severity != "" {
+		out = append(out, "Only findings of severity "+in.Severity+".")
+	}
+	if in.Category != "" {
+		out = append(out, "Only findings of category "+in.Category+".")
+	}
+	if in.Q != "" {
+		out = append(out, "Only findings that match the search for: "+in.Q+".")
+	}
+	return out
+}
+
+// scanDocument gathers what documents tell of a scan beside its findings.
+func (h *handlers) scanDocument(ctx context.Context, s scan.Scan, in *resultsIn) (report.ScanDocument, error) {
+	d := report.ScanDocument{Scan: s, Only: filtered(in), Version: h.d.Version, Now: h.d.Now()}
+	var err error
+	if d.Assets, err = h.d.Results.ScanAssets(ctx, s.Org, s.ID); err != nil {
+		return d, err
+	}
+	d.Artifacts, err = h.d.Results.Artifacts(ctx, s.Org, s.ID)
+	return d, err
 }
 
 func (h *handlers) raw(ctx context.Context, s scan.Scan) (*api.Stream, error) {

@@ -73,6 +73,7 @@ type Deps struct {
 	Keys        Keys
 	Webhooks    Webhooks
 	Deliveries  Deliveries
+	Version     string // of the product, for documents
 	Now         func() time.Time
 	Stopping    <-chan struct{}
 }
