@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ type house struct {
 	url string
 	op  app.Operator
 	log *logs
+	srv *app.App
 	caller
 }
 
@@ -53,6 +55,7 @@ type caller struct {
 	url string
 	org string
 	key string
+	web *http.Client // nil = net/http's
 }
 
 // logs collects the server's log.
@@ -65,6 +68,15 @@ func (l *logs) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
+}
+
+// drop takes an expected line out.
+func (l *logs) drop(part string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.Split(l.buf.String(), "\n")
+	l.buf.Reset()
+	l.buf.WriteString(strings.Join(slices.DeleteFunc(lines, func(s string) bool { return strings.Contains(s, part) }), "\n"))
 }
 
 func (l *logs) String() string {
@@ -87,11 +99,14 @@ func each(t *testing.T, f func(t *testing.T, h *house)) {
 }
 
 // open starts a server on an empty folder and sets it up. It is stopped with the test, in good order.
-func open(t *testing.T, database string) *house {
+func open(t *testing.T, database string, change ...func(*config.Config)) *house {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.Database = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", database
 	cfg.RateLimitCeiling, cfg.ShutdownTimeout = 0, 5*time.Second
+	for _, c := range change {
+		c(&cfg)
+	}
 	h := &house{t: t, cfg: cfg, op: app.NewOperator(cfg), log: &logs{}}
 	server, err := app.New(t.Context(), cfg, app.Seams{Log: h.log})
 	if err != nil {
@@ -121,7 +136,7 @@ func open(t *testing.T, database string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.url = server.URL()
+	h.url, h.srv = server.URL(), server
 	h.caller = caller{t: t, url: server.URL(), org: made.OrganizationID, key: made.APIKey}
 	return h
 }
@@ -207,7 +222,11 @@ func (c caller) try(method, path string, in any, header ...string) (answer, erro
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	web := c.web
+	if web == nil {
+		web = http.DefaultClient
+	}
+	resp, err := web.Do(req)
 	if err != nil {
 		return answer{}, err
 	}

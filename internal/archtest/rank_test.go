@@ -57,6 +57,8 @@ func TestVendorsStayInTheirRooms(t *testing.T) {
 		"github.com/prometheus/client_golang":      {"internal/obs"},
 		"go.opentelemetry.io/otel":                 {"internal/obs"},
 		"github.com/knadh/koanf":                   {"internal/config"},
+		"golang.org/x/crypto/acme":                 {"internal/infra/tls"},
+		"github.com/letsencrypt/pebble/v2":         {"internal/infra/tls/acmetest"},
 		"github.com/landlock-lsm/go-landlock":      {"internal/infra/runner"},
 		"github.com/owenrumney/go-sarif":           {"internal/web/report"},
 		"math/rand":                                {},

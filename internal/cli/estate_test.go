@@ -335,7 +335,7 @@ func (e *estate) release() {
 // log verifies offline.
 func (e *estate) sound() {
 	e.t.Helper()
-	if err := healthy(e.s.url); err != nil {
+	if err := healthy(e.s.url, http.DefaultClient); err != nil {
 		e.t.Error(err)
 	}
 	if twice := e.lines("twice"); len(twice) > 0 {

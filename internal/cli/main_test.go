@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"io"
@@ -79,7 +81,7 @@ func startServer(env []string, args ...string) (*server, error) {
 	go func() {
 		defer close(s.done)
 		defer close(address)
-		serves := regexp.MustCompile(` serves on (http://[^ ]+) `)
+		serves := regexp.MustCompile(` serves on (https?://[^ ]+) `)
 		lines := bufio.NewReader(stderr)
 		for {
 			line, err := lines.ReadString('\n')
@@ -108,11 +110,25 @@ func startServer(env []string, args ...string) (*server, error) {
 		s.kill()
 		return s, errors.New("the server said nothing of its address")
 	}
-	return s, healthy(s.url)
+	return s, healthy(s.url, trusting(env))
+}
+
+// trusting returns a client that trusts the authorities that the environment names.
+func trusting(env []string) *http.Client {
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "ASSAY_CA_FILE="); ok && path != "" {
+			pool := x509.NewCertPool()
+			if pem, err := os.ReadFile(path); err == nil {
+				pool.AppendCertsFromPEM(pem)
+			}
+			return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		}
+	}
+	return http.DefaultClient
 }
 
 // healthy asks until /health answers 200.
-func healthy(url string) error {
+func healthy(url string, client *http.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -122,7 +138,7 @@ func healthy(url string) error {
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

@@ -14,7 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,6 +29,7 @@ import (
 //	exits CODE ARG...     run assay and demand this exit code
 //	serve [ARG...]        start a server on the folder data; ASSAY_SERVER names it
 //	stop                  end that server by SIGTERM; it must exit 0
+//	hangup TEXT           send that server SIGHUP and wait for TEXT in its log
 //	weak                  start the weak target; TARGET and PORTS say where
 //	tarpit                start ports that accept and never answer; TARPIT lists them
 //	extract VAR PATH      set VAR from the JSON on the last standard output, PATH as in a.0.b
@@ -44,7 +47,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "serve": serveScript, "halt": stopScript, "weak": weak, "tarpit": tarpit, "extract": extract,
-			"keys": keysOf, "tamper": tamper,
+			"keys": keysOf, "tamper": tamper, "hangup": hangup,
 		},
 	})
 }
@@ -77,7 +80,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 func serveScript(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(serverKey{}).(*scriptServer)
 	args = append([]string{"--data", ts.MkAbs("data"), "--listen", "127.0.0.1:0"}, args...)
-	running, err := startServer(s.env.Vars, args...)
+	running, err := startServer(append(slices.Clone(s.env.Vars), "ASSAY_CA_FILE="+ts.Getenv("ASSAY_CA_FILE")), args...)
 	if running != nil {
 		ts.Defer(func() {
 			running.kill()
@@ -87,7 +90,8 @@ func serveScript(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s.running = running
 	ts.Setenv("ASSAY_SERVER", running.url)
-	ts.Setenv("ADDRESS", strings.TrimPrefix(running.url, "http://"))
+	_, address, _ := strings.Cut(running.url, "://")
+	ts.Setenv("ADDRESS", address)
 }
 
 func stopScript(ts *testscript.TestScript, _ bool, _ []string) {
@@ -95,6 +99,16 @@ func stopScript(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	if code != 0 {
 		ts.Fatalf("the server exited %d", code)
+	}
+}
+
+func hangup(ts *testscript.TestScript, _ bool, args []string) {
+	running := ts.Value(serverKey{}).(*scriptServer).running
+	ts.Check(running.cmd.Process.Signal(syscall.SIGHUP))
+	for end := time.Now().Add(patience); !strings.Contains(running.log.String(), args[0]); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("the server's log never said %q", args[0])
+		}
 	}
 }
 

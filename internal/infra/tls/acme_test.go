@@ -22,6 +22,7 @@ import (
 
 	"assay.dev/assay/internal/infra/keys"
 	"assay.dev/assay/internal/infra/tls"
+	"assay.dev/assay/internal/infra/tls/acmetest"
 )
 
 // customer is a server that gets its certificate from an authority.
@@ -37,7 +38,7 @@ type customer struct {
 }
 
 // newCustomer serves on l with what it gets from the authority. change may spoil the configuration.
-func newCustomer(t *testing.T, l net.Listener, a *authority, change func(*tls.ACMEConfig)) *customer {
+func newCustomer(t *testing.T, l net.Listener, a *acmetest.Authority, change func(*tls.ACMEConfig)) *customer {
 	t.Helper()
 	sealer, err := keys.NewSealer(bytes.Repeat([]byte{7}, keys.KeySize), rand.Reader)
 	if err != nil {
@@ -49,7 +50,7 @@ func newCustomer(t *testing.T, l net.Listener, a *authority, change func(*tls.AC
 	c.deps = tls.ACMEDeps{Deps: base, Sealer: sealer, HTTP: a.Client()}
 	c.cfg = tls.ACMEConfig{
 		Folder: filepath.Join(t.TempDir(), "tls"), Domains: []string{"assay.example.com", "www.assay.example.com"},
-		Directory: a.directory, Email: "operator@example.com",
+		Directory: a.Directory, Email: "operator@example.com",
 	}
 	if change != nil {
 		change(&c.cfg)
@@ -124,7 +125,7 @@ func (c *customer) shows() *x509.Certificate {
 func TestACertificateIsGotByTLSALPNAndRenewed(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 24 * 3600})
+	a := acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 24 * 3600})
 	c := newCustomer(t, l, a, nil)
 	if leaf := c.shows(); leaf.Subject.CommonName != "Assay waits for its certificate" {
 		t.Errorf("shows %q before the first certificate", leaf.Subject.CommonName)
@@ -151,7 +152,7 @@ func TestACertificateIsGotByTLSALPNAndRenewed(t *testing.T) {
 	}
 	c.ahead.Store(0)
 	stop()
-	if n := a.orders.Load(); n != 2 {
+	if n := a.Orders.Load(); n != 2 {
 		t.Errorf("%d orders for two certificates", n)
 	}
 
@@ -159,8 +160,8 @@ func TestACertificateIsGotByTLSALPNAndRenewed(t *testing.T) {
 	c.open()
 	stop = c.run()
 	stop()
-	if s := c.source.State(); !s.Leaf.Equal(second) || a.orders.Load() != 2 {
-		t.Errorf("after a restart: %+v, %d orders", s, a.orders.Load())
+	if s := c.source.State(); !s.Leaf.Equal(second) || a.Orders.Load() != 2 {
+		t.Errorf("after a restart: %+v, %d orders", s, a.Orders.Load())
 	}
 	if s, err := tls.Peek(c.cfg.Folder, c.cfg.Directory); err != nil || !s.Leaf.Equal(second) {
 		t.Errorf("the doctor sees %+v, %v", s, err)
@@ -170,7 +171,7 @@ func TestACertificateIsGotByTLSALPNAndRenewed(t *testing.T) {
 func TestKeysLieSealedInAClosedFolder(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 3600})
+	a := acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 3600})
 	c := newCustomer(t, l, a, nil)
 	stop := c.run()
 	c.until("a certificate", issued)
@@ -230,7 +231,7 @@ func TestACertificateIsGotByHTTPAndOthersAreSentToHTTPS(t *testing.T) {
 	t.Parallel()
 	l, _ := listen(t)
 	plain, httpPort := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: 1, httpPort: httpPort, seconds: 3600})
+	a := acmetest.Start(t, acmetest.Config{HTTPPort: httpPort, Seconds: 3600})
 	c := newCustomer(t, l, a, func(cfg *tls.ACMEConfig) { cfg.HTTP01 = true })
 	srv := &http.Server{Handler: c.source.Challenges(tls.Redirect("https://assay.example.com"))}
 	go func() { _ = srv.Serve(plain) }()
@@ -274,7 +275,7 @@ func TestAnAuthorityMayWantAnAccountOfItsOwn(t *testing.T) {
 	t.Parallel()
 	mac := bytes.Repeat([]byte{3}, 32)
 	l, port := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 3600, accountKey: base64.RawURLEncoding.EncodeToString(mac)})
+	a := acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 3600, AccountKey: base64.RawURLEncoding.EncodeToString(mac)})
 	c := newCustomer(t, l, a, func(cfg *tls.ACMEConfig) { cfg.AccountKeyID, cfg.AccountMAC = "kid-1", mac })
 	stop := c.run()
 	c.until("a certificate", issued)
@@ -294,7 +295,7 @@ func TestAnAuthorityMayWantAnAccountOfItsOwn(t *testing.T) {
 func TestAFailingDirectoryTakesNothingAway(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 24 * 3600})
+	a := acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 24 * 3600})
 	c := newCustomer(t, l, a, nil)
 	stop := c.run()
 	first := c.until("a certificate", issued).Leaf
@@ -339,7 +340,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func TestAFailedValidationIsToldAndTriedAgainLater(t *testing.T) {
 	t.Parallel()
 	l, _ := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: 1, httpPort: 1, seconds: 3600}) // looks where nobody answers
+	a := acmetest.Start(t, acmetest.Config{Seconds: 3600}) // looks where nobody answers
 	c := newCustomer(t, l, a, nil)
 	stop := c.run()
 	s := c.until("a failure", func(s tls.State) bool { return !s.Since.IsZero() })
@@ -351,11 +352,11 @@ func TestAFailedValidationIsToldAndTriedAgainLater(t *testing.T) {
 		t.Errorf("the next try comes after %s", pause)
 	}
 	// A restart doesn't hurry it.
-	orders := a.orders.Load()
+	orders := a.Orders.Load()
 	c.open()
 	stop = c.run()
 	stop()
-	if a.orders.Load() != orders {
+	if a.Orders.Load() != orders {
 		t.Error("a restart asked the authority at once")
 	}
 }
@@ -363,7 +364,7 @@ func TestAFailedValidationIsToldAndTriedAgainLater(t *testing.T) {
 func TestADirectoryThatIsNotTrustedIsToldSo(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 3600})
+	a := acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 3600})
 	c := newCustomer(t, l, a, nil)
 	c.deps.HTTP = &http.Client{Transport: &http.Transport{}}
 	c.open()
@@ -377,7 +378,7 @@ func TestADirectoryThatIsNotTrustedIsToldSo(t *testing.T) {
 func TestOneWhoAsksForAValidationThatIsNotOpenGetsNone(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
-	c := newCustomer(t, l, newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 3600}), nil)
+	c := newCustomer(t, l, acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 3600}), nil)
 	for _, name := range []string{"assay.example.com", "other.example.com", ""} {
 		cfg := &gotls.Config{ServerName: name, NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}
 		if _, err := shake(t, c.addr, cfg); err == nil {
@@ -393,7 +394,7 @@ func TestOneWhoAsksForAValidationThatIsNotOpenGetsNone(t *testing.T) {
 func TestWhatIsStoredMayBeBroken(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
-	a := newAuthority(t, authorityConfig{tlsPort: port, httpPort: 1, seconds: 3600})
+	a := acmetest.Start(t, acmetest.Config{TLSPort: port, Seconds: 3600})
 	c := newCustomer(t, l, a, nil)
 	stop := c.run()
 	c.until("a certificate", issued)
