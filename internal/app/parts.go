@@ -58,6 +58,9 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 	if p.traces, err = obs.NewTraces(ctx, a.cfg.OTLP, version, out); err != nil {
 		return p, err
 	}
+	if err := a.secure(&p, own, allow); err != nil {
+		return p, err
+	}
 	run, err := a.newRunner(ctx)
 	if err != nil {
 		return p, err
@@ -126,7 +129,7 @@ func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error 
 	})
 	table = append(table, platform.Routes(platform.Deps{
 		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(),
-		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now,
+		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now, TLS: a.tlsStatus,
 	})...)
 	table = append(table, vaultapi.Routes(vaultapi.Deps{
 		Accounts: a.access, Organizations: licences{a.tenants, a.orgs}, Version: version,
