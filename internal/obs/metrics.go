@@ -19,6 +19,7 @@ type Metrics struct {
 	scanTime *prometheus.HistogramVec
 	findings *prometheus.CounterVec
 	jobs     *prometheus.CounterVec
+	hooks    *prometheus.HistogramVec
 	shakes   *prometheus.CounterVec
 }
 
