@@ -30,18 +30,19 @@ type act func(ctx context.Context, g *ground, order json.RawMessage, out io.Writ
 // acts lists everything that the socket takes.
 func acts() map[string]act {
 	return map[string]act{
-		"init":        typed(initialize),
-		"server":      typed(serverState),
-		"org.create":  typed(createOrganization),
-		"org.list":    typed(listOrganizations),
-		"org.plan":    typed(setPlan),
-		"org.suspend": typed(suspend),
-		"key.create":  typed(createKey),
-		"key.list":    typed(listKeys),
-		"key.revoke":  typed(revokeKey),
-		"keys.export": exportKeys,
-		"log.export":  exportLog,
-		"log.erase":   typed(eraseLog),
+		"intel.status": typed(intelStatus),
+		"init":         typed(initialize),
+		"server":       typed(serverState),
+		"org.create":   typed(createOrganization),
+		"org.list":     typed(listOrganizations),
+		"org.plan":     typed(setPlan),
+		"org.suspend":  typed(suspend),
+		"key.create":   typed(createKey),
+		"key.list":     typed(listKeys),
+		"key.revoke":   typed(revokeKey),
+		"keys.export":  exportKeys,
+		"log.export":   exportLog,
+		"log.erase":    typed(eraseLog),
 	}
 }
 

@@ -128,7 +128,7 @@ func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error 
 		Version: version, Scans: scans, Results: scans, Events: events{a.store}, Keys: a.access, Now: a.now, Stopping: a.stopping,
 	})
 	table = append(table, platform.Routes(platform.Deps{
-		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(),
+		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(),
 		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now, TLS: a.tlsStatus,
 	})...)
 	table = append(table, vaultapi.Routes(vaultapi.Deps{

@@ -73,21 +73,24 @@ func shortPath(path string) string {
 
 // serveSocket answers operators until ctx ends.
 func (g *ground) serveSocket(ctx context.Context, l net.Listener) error {
-	known := acts()
+	known, long := acts(), feeds()
 	srv := &http.Server{
 		ReadHeaderTimeout: 5 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			name := strings.TrimPrefix(r.URL.Path, "/")
 			do, ok := known[name]
-			if !ok || r.Method != http.MethodPost {
+			fed, takes := long[name]
+			if !ok && !takes || r.Method != http.MethodPost {
 				http.NotFound(w, r)
 				return
 			}
-			order, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
 			out := &started{w: w}
-			if err == nil {
-				err = do(asOperator(r.Context(), g.now(), name), g, order, out)
+			var err error
+			if takes {
+				err = g.feed(name, fed, r, out)
+			} else {
+				err = g.act(name, do, r, out)
 			}
 			if err == nil {
 				return
@@ -104,6 +107,18 @@ func (g *ground) serveSocket(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serving the operator's socket: %w", err)
 	}
 	return nil
+}
+
+// act serves an act whose order is the whole body.
+func (g *ground) act(name string, do act, r *http.Request, out io.Writer) error {
+	order, err := io.ReadAll(io.LimitReader(r.Body, maxOrder+1))
+	if err != nil {
+		return err
+	}
+	if len(order) > maxOrder {
+		return fault.New(fault.Invalid, fault.CodeValidation, "the order is too long")
+	}
+	return do(asOperator(r.Context(), g.now(), name), g, order, out)
 }
 
 // started notes whether an answer has begun.
@@ -131,6 +146,11 @@ func toSocket(err error) socketError {
 
 // callSocket sends an order to the running server and streams its answer; errNoServer where none listens.
 func callSocket(ctx context.Context, cfg config.Config, name string, order []byte, out io.Writer) error {
+	return streamSocket(ctx, cfg, name, bytes.NewReader(order), out)
+}
+
+// streamSocket is callSocket for an order of any length, which is read only when a server listens.
+func streamSocket(ctx context.Context, cfg config.Config, name string, order io.Reader, out io.Writer) error {
 	data, err := filepath.Abs(cfg.Data)
 	if err != nil {
 		return fmt.Errorf("finding the data folder: %w", err)
@@ -146,7 +166,7 @@ func callSocket(ctx context.Context, cfg config.Config, name string, order []byt
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives: true,
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://assay/"+name, bytes.NewReader(order))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://assay/"+name, order)
 	if err != nil {
 		return errors.Join(fmt.Errorf("making the order: %w", err), conn.Close())
 	}

@@ -45,7 +45,7 @@ func readEPSS(r io.Reader) (Set, error) {
 			if wrong != "" {
 				return Set{}, wrongLine(n, wrong)
 			}
-			set.Records = append(set.Records, rec)
+			set.Records = with(set.Records, rec)
 		}
 		if err != nil {
 			break

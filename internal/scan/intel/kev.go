@@ -31,7 +31,7 @@ func readKEV(r io.Reader) (Set, error) {
 				if err == nil && len(set.Records) == maxRecords {
 					err = wrongEntry(n, "is beyond the largest number of rows")
 				}
-				set.Records = append(set.Records, rec)
+				set.Records = with(set.Records, rec)
 				return err
 			})
 		}

@@ -30,7 +30,7 @@ type Report struct {
 	Skipped int // NVD: vectors that don't check, left out
 }
 
-// Import reads a source's file to its end and then loads it: rows go in beside what is read now, 500 at a time, and one
+// Import reads a source's file to its end and then loads it: rows go in beside what is read now, 250 at a time, and one
 // last unit makes all of them count at once. Until then, and after any error, readers see what they saw before. EPSS
 // and KEV files replace their source; NVD files add to it. An import of the same source that begins later takes over:
 // the earlier one ends with a Conflict fault.
@@ -171,8 +171,8 @@ func (m *merged) next(ctx context.Context) (*Record, error) {
 	}
 }
 
-// unit is how many rows are written at once.
-const unit = 500
+// unit is how many rows are written at once: few, so that nobody else waits long for the writer.
+const unit = 250
 
 // loading brings a shelf to what is wanted, touching only what differs.
 type loading struct {

@@ -165,7 +165,7 @@ func TestAnImportThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatDiffersIsWrittenAndNeverMoreThan500AtOnce(t *testing.T) {
+func TestOnlyWhatDiffersIsWrittenAndNeverMoreThan250AtOnce(t *testing.T) {
 	t.Parallel()
 	many := map[string]float64{}
 	for i := range 1700 {
@@ -184,7 +184,7 @@ func TestOnlyWhatDiffersIsWrittenAndNeverMoreThan500AtOnce(t *testing.T) {
 	many["CVE-2024-0007"] = 0.9
 	delete(many, "CVE-2024-0008")
 	fourth := written()
-	if first != 1700 || second != 1700 || third != 0 || fourth != 2 || m.largest > 500 {
+	if first != 1700 || second != 1700 || third != 0 || fourth != 2 || m.largest > 250 {
 		t.Errorf("written %d, %d, %d, %d; at most %d at once", first, second, third, fourth, m.largest)
 	}
 }

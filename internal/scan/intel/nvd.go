@@ -3,7 +3,6 @@ package intel
 import (
 	"encoding/json"
 	"io"
-	"slices"
 	"strings"
 
 	gocvss20 "github.com/pandatix/go-cvss/20"
@@ -19,8 +18,8 @@ import (
 func readNVD(r io.Reader) (Set, error) {
 	m := &meter{r: r, left: maxNVDBytes, each: maxElement}
 	found := false
-	known := map[string]Record{}
 	var set Set
+	details := map[string]string{} // each text once: there are few different vectors
 	err := eachMember(m, func(dec *json.Decoder, name string) error {
 		switch name {
 		case "version":
@@ -34,11 +33,12 @@ func readNVD(r io.Reader) (Set, error) {
 				if err != nil {
 					return err
 				}
-				set.Skipped += skipped
-				known[rec.CVE] = rec
-				if len(known) > maxRecords {
+				if n > maxRecords {
 					return wrongEntry(n, "is beyond the largest number of rows")
 				}
+				set.Skipped += skipped
+				rec.Detail = once(details, rec.Detail)
+				set.Records = with(set.Records, rec)
 				return nil
 			})
 		}
@@ -49,19 +49,41 @@ func readNVD(r io.Reader) (Set, error) {
 		return Set{}, err
 	case !found:
 		return Set{}, wrongFile("isn't an answer of NVD's API 2.0: it has no list vulnerabilities")
-	case len(known) == 0:
+	case len(set.Records) == 0:
 		return Set{}, wrongFile("lists nothing")
 	}
-	for id, rec := range known {
-		if rec.Detail == "" {
-			set.Removed = append(set.Removed, id)
-			continue
-		}
-		set.Records = append(set.Records, rec)
-	}
-	slices.Sort(set.Removed)
-	inOrder(set.Records)
+	set.settle()
 	return set, nil
+}
+
+// maxDetails bounds how many texts are shared.
+const maxDetails = 10_000
+
+// once returns the one copy of a text.
+func once(kept map[string]string, text string) string {
+	if same, ok := kept[text]; ok {
+		return same
+	}
+	if len(kept) < maxDetails {
+		kept[text] = text
+	}
+	return text
+}
+
+// settle keeps the last record of each id, in order, and takes out those that say nothing.
+func (s *Set) settle() {
+	inOrder(s.Records)
+	kept := s.Records[:0]
+	for i, r := range s.Records {
+		switch {
+		case i+1 < len(s.Records) && s.Records[i+1].CVE == r.CVE:
+		case r.Detail == "":
+			s.Removed = append(s.Removed, r.CVE)
+		default:
+			kept = append(kept, r)
+		}
+	}
+	s.Records = kept
 }
 
 // nvdMetric is one assessment of a CVE.

@@ -73,7 +73,7 @@ func setup(t *testing.T) *bundle {
 			Scans: b.scans, Results: b.scans, Comparisons: comparison.New(compared{b.scans}), Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
 		}),
 		platform.Routes(platform.Deps{
-			Assets: b.assets, Organizations: tenants, Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(),
+			Assets: b.assets, Organizations: tenants, Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b),
 			Build: platform.Build{Version: "test"}, Started: testkit.Epoch(), Now: b.clock.Now,
 		}),
 		vaultapi.Routes(vaultapi.Deps{Accounts: b.access, Organizations: orgs{tenants}, Version: "test"}),

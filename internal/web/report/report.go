@@ -25,8 +25,11 @@ type Finding struct {
 	CVE         []string         `json:"cve" example:"[\"CVE-2021-41773\"]"`
 	CWE         []string         `json:"cwe" example:"[\"CWE-319\"]"`
 	CVSS        *finding.CVSS    `json:"cvss,omitempty"`
-	EPSS        *float64         `json:"epss" doc:"Probability of exploitation; null where it isn't known."`
-	KEV         *bool            `json:"kev" doc:"Known to be exploited; null where it isn't known."`
+	CVSSSource  string           `json:"cvssSource,omitempty" enum:"engine,nvd" doc:"Who gave the CVSS: the engine, or NVD where the engine gave none."`
+	EPSS        *float64         `json:"epss" doc:"Probability of exploitation within 30 days, the highest of its CVEs; null where it isn't known."`
+	Percentile  *float64         `json:"epssPercentile" doc:"Share of all scored CVEs at or below that probability; null where it isn't known."`
+	KEV         *bool            `json:"kev" doc:"True where one of its CVEs is known to be exploited; null where that isn't known."`
+	KEVDueDate  string           `json:"kevDueDate,omitempty" format:"date" doc:"When CISA's catalogue wants it fixed; of several CVEs the first."`
 	Location    finding.Location `json:"location"`
 	Evidence    string           `json:"evidence"`
 	Remediation string           `json:"remediation"`
@@ -66,7 +69,26 @@ func NewFinding(r scan.Result) Finding {
 	if !r.FixedAt.IsZero() {
 		v.FixedAt = stamp(r.FixedAt)
 	}
+	v.enrich(r.Intel)
 	return v
+}
+
+// enrich adds what public sources say. The engine's own CVSS stays.
+func (f *Finding) enrich(i finding.Intel) {
+	if f.CVSS != nil {
+		f.CVSSSource = "engine"
+	} else if i.CVSS != nil {
+		f.CVSS, f.CVSSSource = i.CVSS, "nvd"
+	}
+	if i.EPSS != nil {
+		f.EPSS, f.Percentile = &i.EPSS.Score, &i.EPSS.Percentile
+	}
+	if i.KEV != nil {
+		f.KEV = new(true)
+		if !i.KEV.Due.IsZero() {
+			f.KEVDueDate = i.KEV.Due.Format(time.DateOnly)
+		}
+	}
 }
 
 // NewSummary makes the view of a summary.

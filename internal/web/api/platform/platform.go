@@ -92,6 +92,7 @@ type Deps struct {
 	Reports       Reports
 	Log           Log
 	Health        Health
+	Intel         Intel
 	Metrics       http.Handler // GET /metrics
 	Build         Build
 	Started       time.Time
@@ -102,7 +103,7 @@ type Deps struct {
 // Routes is this part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d}
-	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.statusRoutes(), h.reportRoutes())
+	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.statusRoutes(), h.reportRoutes())
 }
 
 type handlers struct{ d Deps }
