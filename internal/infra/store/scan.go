@@ -41,6 +41,7 @@ type scanRow struct {
 	scan                                scan.Scan
 	tags, reasons, failure, summary     []byte
 	assetID, outcome                    sql.NullString
+	template, templateRun               sql.NullString
 	created, started, ended, leaseUntil int64
 }
 
@@ -50,7 +51,7 @@ func (r *scanRow) dest() []any {
 		&s.ID, &s.Engine, &s.Name, &s.Target, &s.TargetType, &s.Host, &s.Priority, &s.Status, &s.Progress, &s.Phase,
 		(*[]byte)(&s.Options), (*[]byte)(&s.Config), &s.Sealed, &r.tags, &s.Timeout, &r.assetID, &s.CreatedBy,
 		&r.created, &r.started, &r.ended, &s.Attempt, &s.Fence, &r.leaseUntil, &r.outcome, &r.reasons, &r.failure,
-		&s.Version, &r.summary,
+		&s.Version, &r.summary, &r.template, &r.templateRun,
 	}
 }
 
@@ -59,6 +60,7 @@ func (r *scanRow) done(org uid.Org) (scan.Scan, error) {
 	s.Org = org
 	s.CreatedAt, s.StartedAt, s.EndedAt = timeOf(r.created), timeOf(r.started), timeOf(r.ended)
 	s.LeaseUntil, s.Asset, s.Outcome = timeOf(r.leaseUntil), uid.Asset(r.assetID.String), engine.Outcome(r.outcome.String)
+	s.Template, s.Run = uid.Template(r.template.String), uid.TemplateRun(r.templateRun.String)
 	var err error
 	if s.Tags, err = texts[string]("tags", r.tags); err != nil {
 		return s, err
@@ -145,6 +147,9 @@ func scanListing(org uid.Org, q scan.Query) (*listing, error) {
 	}
 	if q.Target != "" {
 		l.either("s.target = ?", q.Target)
+	}
+	if q.Template != "" {
+		l.either("s.template = ?", string(q.Template))
 	}
 	if q.Status != "" {
 		l.either("s.status = ?", string(q.Status))
@@ -269,7 +274,7 @@ func insertRow(s scan.Scan) []any {
 	return []any{
 		string(s.ID), s.Engine, s.Name, s.Target, string(s.TargetType), s.Host, string(s.Priority), string(scan.Queued),
 		rawOrNull(s.Options), rawOrNull(s.Config), bytesOrNull(s.Sealed), list(s.Tags), s.Timeout, orNull(s.Asset),
-		s.CreatedBy, micros(s.CreatedAt), micros(s.Due()),
+		s.CreatedBy, micros(s.CreatedAt), micros(s.Due()), orNull(s.Template), orNull(s.Run),
 	}
 }
 

@@ -142,7 +142,6 @@ const (
 	TemplateDeleted  Audit = "template.deleted"
 	TemplateLaunched Audit = "template.launched" // a launch that was refused; one that was not is scan.submitted
 	TemplateRunsRead Audit = "template.runs.read"
-	ScheduleStarted  Audit = "schedule.started" // the server started a due run in the name of its owner; the resource is the run
-	ScheduleSkipped  Audit = "schedule.skipped" // the run before was still going on
+	ScheduleRan      Audit = "schedule.ran"     // a due time came: the server started its run in the name of the schedule's owner; the resource is the run
 	ScheduleDisabled Audit = "schedule.stopped" // by the server, because its owner may no longer do what it does
 )

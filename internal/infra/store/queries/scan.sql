@@ -4,20 +4,20 @@
 -- name: scan.rows
 SELECT s.id, s.engine, s.name, s.target, s.target_type, s.host, s.priority, s.status, s.progress, s.phase, s.options,
        s.config, s.sealed, s.tags, s.timeout, s.asset_id, s.created_by, s.created_at, s.started_at, s.ended_at,
-       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary
+       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary, s.template, s.template_run
 FROM scan s WHERE s.org = $1;
 
 -- CROSS JOIN fixes the order on SQLite: the tag's index is the list's order.
 -- name: scan.tagged
 SELECT s.id, s.engine, s.name, s.target, s.target_type, s.host, s.priority, s.status, s.progress, s.phase, s.options,
        s.config, s.sealed, s.tags, s.timeout, s.asset_id, s.created_by, s.created_at, s.started_at, s.ended_at,
-       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary
+       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary, s.template, s.template_run
 FROM scan_tag k CROSS JOIN scan s WHERE k.org = $1 AND s.org = k.org AND s.id = k.id;
 
 -- name: scan.insert
 INSERT INTO scan (org, id, engine, name, target, target_type, host, priority, status, options, config, sealed, tags,
-                  timeout, asset_id, created_by, created_at, due)
-VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
+                  timeout, asset_id, created_by, created_at, due, template, template_run)
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20);
 
 -- name: scan.tag_insert
 INSERT INTO scan_tag (org, tag, created_at, id) VALUES /*rows*/ ($1, $2, $3, $4);
