@@ -64,6 +64,7 @@ func tables() []string {
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
 		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
+		"report", "report_run",
 	}
 }
 
@@ -111,6 +112,7 @@ type estate struct {
 	live    scan.Scan // running
 	waiting scan.Scan
 	finding uid.Finding
+	reports reportEstate
 }
 
 func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
@@ -146,6 +148,7 @@ func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
 	h.finish(tb, e.scan, finding.Summary{Total: 1})
 	e.live = h.running(tb, org, "nmap", name)
 	h.record(tb, e.live, seen(2, "shared"))
+	e.reports = h.furnishReports(tb, org)
 	e.waiting = h.newScan(org, "nmap", name, "tag")
 	h.addScans(tb, e.waiting)
 	return e
@@ -216,6 +219,7 @@ func (h *house) readers(o estate) []portTries {
 	org := h.theirs
 	tenants, keys, inventory, sc := h.s.Tenants(), h.s.Access(), h.s.Assets(), h.s.Scans()
 	return []portTries{
+		h.reportReaders(o),
 		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{
 			"Organization": func(ctx context.Context) (any, error) {
 				v, err := tenants.Organization(ctx, org)

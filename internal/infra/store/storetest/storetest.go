@@ -73,6 +73,10 @@ func Run(t *testing.T, open Open) {
 		{"edited scans", editedScans},
 		{"comparisons", comparisons},
 		{"dropped scans", droppedScans},
+		{"reports", reportDefinitions},
+		{"runs of reports", reportRuns},
+		{"due reports", dueReports},
+		{"what reports read", reportSnapshots},
 		{"isolation", isolation},
 	}
 	for _, b := range behaviours {
