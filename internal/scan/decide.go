@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+	"sort"
 	"time"
 
 	"assay.dev/assay/internal/org/tenant"
@@ -27,19 +28,21 @@ func (a Admission) Pick(waiting []Waiting, running []Slot, limits map[uid.Org]te
 		p.count(s.Org, s.Engine, s.Host)
 	}
 	p.total = len(running)
-	line := slices.Clone(waiting)
-	slices.SortStableFunc(line, func(x, y Waiting) int {
-		return cmp.Or(cmp.Compare(a.level(x), a.level(y)), x.Due.Compare(y.Due), cmp.Compare(x.Scan, y.Scan))
-	})
+	line := waiting
+	if !slices.IsSortedFunc(line, byDue) { // the store's lines are
+		line = slices.SortedFunc(slices.Values(line), byDue)
+	}
 	for len(line) > 0 && !p.full() {
-		n := 1
-		for n < len(line) && a.level(line[n]) == a.level(line[0]) {
-			n++
-		}
+		// Levels rise with due, so that a line by due is one by level.
+		n := sort.Search(len(line), func(i int) bool { return a.level(line[i]) > a.level(line[0]) })
 		p.level(line[:n])
 		line = line[n:]
 	}
 	return p.picked
+}
+
+func byDue(x, y Waiting) int {
+	return cmp.Or(x.Due.Compare(y.Due), cmp.Compare(x.Scan, y.Scan))
 }
 
 // level is 0 for what is critical or has waited that long, and rises by one for each AgeStep until it is due.
