@@ -24,16 +24,14 @@ import (
 )
 
 // secured is a server with a certificate of its own authority.
-func secured(t *testing.T, change ...func(*config.Config)) *house {
+func secured(t *testing.T) *house {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
 	made, err := app.SelfSigned(config.Config{Data: data}, []string{"localhost", "127.0.0.1"}, 30, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := open(t, "", append([]func(*config.Config){func(c *config.Config) {
-		c.Data, c.TLSCert, c.TLSKey = data, made.Cert, made.Key
-	}}, change...)...)
+	h := open(t, "", func(c *config.Config) { c.Data, c.TLSCert, c.TLSKey = data, made.Cert, made.Key })
 	h.web = trusting(t, made.CA)
 	return h
 }
@@ -92,10 +90,11 @@ func TestAServerWithACertificateSpeaksTLSOnly(t *testing.T) {
 	}
 	var doc struct {
 		TLS struct {
-			Version, Certificate string
-			KeyExchanges         []string
-			ExpiresAt            time.Time
-		}
+			Version      string    `json:"version"`
+			Certificate  string    `json:"certificate"`
+			KeyExchanges []string  `json:"keyExchanges"`
+			ExpiresAt    time.Time `json:"expiresAt"`
+		} `json:"tls"`
 	}
 	if err := json.Unmarshal(h.call(http.MethodGet, "/api/status", nil).body, &doc); err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func hurry(t *testing.T) {
 // names is a name server on which every name is this machine, and returns its address.
 func names(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,8 @@ func names(t *testing.T) string {
 // answerName answers one question over TCP (RFC 1035 section 4.2.2).
 func answerName(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(answerWithin))
+	stop := time.AfterFunc(answerWithin, func() { _ = conn.Close() })
+	defer stop.Stop()
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
 		return
@@ -129,5 +130,5 @@ func answerName(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...))
+	_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(out))), out...)) //nolint:gosec // the answer to one question
 }
