@@ -39,12 +39,15 @@ func crashing(dir string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	go func() { _ = s.Run(context.Background()) }() // it ends with the process
 	var out sync.Mutex
 	for worker := range 8 {
 		go func() {
 			for i := 0; ; i++ {
 				subject := strconv.Itoa(os.Getpid()) + "." + strconv.Itoa(worker) + "." + strconv.Itoa(i)
-				err := s.Unit(context.Background(), orgA, audit.Event{Type: event.ScanSubmitted, Resource: audit.Resource{Kind: "scan", ID: subject}},
+				c := call()
+				c.Start = time.Now().Add(-time.Duration(i%100) * time.Microsecond)
+				err := s.Unit(audit.WithCall(context.Background(), c), orgA, audit.Event{Type: event.ScanSubmitted, Resource: audit.Resource{Kind: "scan", ID: subject}},
 					func(ctx context.Context, tx *store.Tx) error { return tx.Note(ctx, subject, nil) })
 				if err != nil {
 					fmt.Fprintln(os.Stderr, err)
@@ -63,10 +66,16 @@ func crashing(dir string) int {
 }
 
 func openFor(dir string) (*store.Store, error) {
-	return store.Open(context.Background(), store.Config{
-		Path: filepath.Join(dir, "assay.db"), Now: time.Now, IDs: uid.NewSource(time.Now, rand.Reader), Rand: rand.Reader,
+	cfg := store.Config{
+		Now: time.Now, IDs: uid.NewSource(time.Now, rand.Reader), Rand: rand.Reader,
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	if strings.HasPrefix(dir, "postgres") {
+		cfg.DSN = dir
+	} else {
+		cfg.Path = filepath.Join(dir, "assay.db")
+	}
+	return store.Open(context.Background(), cfg)
 }
 
 func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {

@@ -129,6 +129,17 @@ func QueryNames(d string) ([]string, error) {
 	return q.names(), nil
 }
 
+// Fill counts what was logged before there were counters, to its end.
+func (s *Store) Fill(ctx context.Context) error { return s.fill(ctx) }
+
+// Forget makes the writer read again what it remembers of the logs' edges, as a restart would. Nothing may be written
+// meanwhile.
+func (s *Store) Forget() {
+	if b, ok := s.db.(*sqliteStore); ok {
+		b.writer.log.forget()
+	}
+}
+
 // Dialect is the database's name.
 func (s *Store) Dialect() string { return string(s.dialect) }
 

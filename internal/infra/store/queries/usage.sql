@@ -44,7 +44,7 @@ FROM (
     SELECT hour, calls, success, errors, micros, max_micros FROM usage_call WHERE org = $1 AND hour >= $2 AND hour < $3
     UNION ALL
     SELECT use_hour, calls, success, errors, micros, max_micros FROM log_state
-    WHERE org = $1 AND use_hour >= $2 AND use_hour < $3
+    WHERE org = $1 AND use_hour >= $2 AND use_hour < $3 AND calls > 0
 ) AS u GROUP BY start ORDER BY start;
 
 -- name: usage.scans
