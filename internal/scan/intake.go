@@ -232,11 +232,17 @@ func (r *run) closeOn(ctx context.Context, e *end, host string) error {
 		if err != nil || len(open) == 0 {
 			return err
 		}
-		var gone []uid.Finding
+		var gone, missed []uid.Finding
 		for _, f := range open {
-			if finding.MayClose(f, r.scan.Engine, r.scan.StartedAt, e.cover) {
+			switch {
+			case finding.MayClose(f, r.scan.Engine, r.scan.StartedAt, e.cover):
 				gone = append(gone, f.ID)
+			case finding.MayMiss(f, r.scan.Engine, r.scan.StartedAt, e.cover):
+				missed = append(missed, f.ID)
 			}
+		}
+		if err := r.miss(ctx, missed); err != nil {
+			return err
 		}
 		for part := range slices.Chunk(gone, fixChunk) {
 			if err := r.fix(ctx, part); err != nil {
@@ -261,5 +267,21 @@ func (r *run) fix(ctx context.Context, ids []uid.Finding) error {
 		}
 		_, err := tx.FixFindings(ctx, ids, s.ID, now)
 		return err
+	})
+}
+
+// miss notes, while the scan is ours, that findings with a person's decision aren't there any more.
+func (r *run) miss(ctx context.Context, ids []uid.Finding) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	s := r.scan
+	now := instant(r.e.d.Now)
+	ev := audit.Event{Type: event.FindingsIngested, Resource: resource(s.ID), Bulk: true}
+	return r.change(ctx, ev, func(ctx context.Context, tx Tx) error {
+		if err := tx.KeepLease(ctx, s.ID, s.Fence, now.Add(Lease), 0, "closing what is gone"); err != nil {
+			return err
+		}
+		return tx.MissFindings(ctx, ids, s.ID, now)
 	})
 }

@@ -1,17 +1,14 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/json"
+	"errors"
 	"slices"
-	"strconv"
 	"time"
 
-	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/scan/triage"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -41,206 +38,70 @@ func observationOf(doc []byte) (finding.Observation, error) {
 	return finding.Observation(d), nil
 }
 
-// knownFinding is what RecordFindings must know of a finding that exists.
-type knownFinding struct {
-	id       uid.Finding
-	status   finding.Status
-	scan     uid.Scan
-	lastSeen int64
-	engines  []string
-	digest   []byte
-	settled  bool // by this call
-}
-
-// recording is one call of RecordFindings.
-type recording struct {
-	t    *Tx
-	scan scan.Scan
-	at   int64
-
-	known   map[string]*knownFinding // by fingerprint
-	changes []finding.Change
-	renewed [][]any  // finding.upsert rows, one for each fingerprint
-	docs    [][]any  // finding_doc rows of those that look otherwise than before
-	docOf   []string // the fingerprint of each
-	results [][]any
-	places  []string // the fingerprint of each result
-}
-
-// RecordFindings upserts findings by fingerprint under the rules of finding.Next and writes the scan's own result rows
-// for the try that runs; it returns what became of each, in order. At most 500 at a time. A try that has lost its
-// lease gets a Conflict fault.
-func (t *Tx) RecordFindings(ctx context.Context, s scan.Scan, seen []scan.Seen, at time.Time) ([]finding.Change, error) {
-	if len(seen) > maxRows {
-		return nil, internal("too many findings for one unit", nil)
-	}
-	if len(seen) == 0 {
-		return nil, nil
-	}
-	if err := t.one(ctx, lost, "scan.hold", string(s.ID), s.Fence); err != nil {
-		return nil, err
-	}
-	r := &recording{t: t, scan: s, at: micros(at), known: map[string]*knownFinding{}}
-	if err := r.readKnown(ctx, seen); err != nil {
-		return nil, err
-	}
-	for _, o := range seen {
-		if err := r.decide(o); err != nil {
-			return nil, err
+// FixFindings marks open findings fixed and returns how many, at most 500 at a time; ones a person decided on keep their status.
+func (t *Tx) FixFindings(ctx context.Context, ids []uid.Finding, by uid.Scan, at time.Time) (int, error) {
+	counts := counting{}
+	var history [][]any
+	err := t.eachGone(ids, func(id uid.Finding) error {
+		var severity, entries int64
+		err := t.row(ctx, "finding.fix", []any{string(id), micros(at), string(by)}, &severity, &entries)
+		if err != nil {
+			return err
 		}
-	}
-	return r.changes, r.write(ctx)
-}
-
-func (r *recording) readKnown(ctx context.Context, seen []scan.Seen) error {
-	prints := make([]string, len(seen))
-	for i, o := range seen {
-		prints[i] = o.Fingerprint
-	}
-	slices.Sort(prints)
-	prints = slices.Compact(prints)
-	return eachOf(ctx, &r.t.handle, "finding.known", nil, prints, func(rows *sql.Rows) error {
-		var k knownFinding
-		var print string
-		var engines []byte
-		if err := rows.Scan(&k.id, &print, &k.status, &k.scan, &k.lastSeen, &engines, &k.digest); err != nil {
-			return internal("a finding can't be read", err)
-		}
-		var err error
-		k.engines, err = texts[string]("engines", engines)
-		r.known[print] = &k
-		return err
+		counts.move(cell{severity, finding.Open}, cell{severity, finding.Fixed})
+		history = append(history, scanEntry(id, entries, at, triage.KindFixed, finding.Open, finding.Fixed, by))
+		return nil
 	})
-}
-
-// decide settles what becomes of one observation. A second place of the same weakness in the same scan leaves the
-// finding as the first one made it, so that a re-scan of the same report changes nothing.
-func (r *recording) decide(o scan.Seen) error {
-	doc, err := json.Marshal(observationDoc(o.Observation))
 	if err != nil {
-		return internal("a finding can't be written", err)
+		return 0, err
 	}
-	k := r.known[o.Fingerprint]
-	before := finding.Status("")
-	again := false
-	if k == nil {
-		k = &knownFinding{id: uid.Finding(r.t.s.cfg.IDs.New())}
-		r.known[o.Fingerprint] = k
-	} else {
-		before = k.status
-		again = k.settled || (k.scan == r.scan.ID && k.lastSeen >= micros(r.scan.StartedAt))
+	if _, err := t.insertMany(ctx, "finding.history_add", history); err != nil {
+		return 0, err
 	}
-	status, fate := finding.Next(before)
-	k.status = status
-	if !again {
-		r.renew(k, o, string(doc))
-	}
-	k.settled = true
-	r.changes = append(r.changes, finding.Change{ID: k.id, Fate: fate, Status: status})
-	r.places = append(r.places, o.Fingerprint)
-	r.results = append(r.results, []any{
-		string(r.scan.ID), r.scan.Fence, position(o.Severity, o.Ordinal), string(o.Category), string(k.id), o.Occurrence,
-		resultWords(o), string(doc),
+	return len(history), t.putCounts(ctx, counts)
+}
+
+// MissFindings notes since when complete scans no longer see findings that a person has decided on, at most 500 at a
+// time; others, and ones of which it is noted, stay as they are.
+func (t *Tx) MissFindings(ctx context.Context, ids []uid.Finding, by uid.Scan, at time.Time) error {
+	var history [][]any
+	err := t.eachGone(ids, func(id uid.Finding) error {
+		var status finding.Status
+		var entries int64
+		if err := t.row(ctx, "finding.miss", []any{string(id), micros(at)}, &status, &entries); err != nil {
+			return err
+		}
+		history = append(history, scanEntry(id, entries, at, triage.KindUnseen, status, status, by))
+		return nil
 	})
-	return nil
-}
-
-// renew notes what must be written of a finding.
-func (r *recording) renew(k *knownFinding, o scan.Seen, doc string) {
-	if digest := sha256.Sum256([]byte(doc)); !bytes.Equal(k.digest, digest[:]) {
-		k.digest = digest[:]
-		r.docs = append(r.docs, []any{string(k.id), doc})
-		r.docOf = append(r.docOf, o.Fingerprint)
-	}
-	if !slices.Contains(k.engines, r.scan.Engine) {
-		k.engines = slices.Sorted(slices.Values(append(slices.Clone(k.engines), r.scan.Engine)))
-	}
-	r.renewed = append(r.renewed, []any{
-		string(k.id), r.scan.Engine, o.Fingerprint, orNull(o.Case), o.Location.Host, int64(o.Severity.Rank()),
-		string(k.status), r.at, r.at, string(r.scan.ID), list(k.engines), k.digest,
-	})
-}
-
-// resultWords is the text that a search within a scan's results looks at, each word after a space.
-func resultWords(o scan.Seen) string {
-	at := o.Location
-	port := ""
-	if at.Port != 0 {
-		port = strconv.Itoa(at.Port)
-	}
-	var b bytes.Buffer
-	for _, w := range words(maxWords, append([]string{
-		o.Title, o.Rule, at.Host, port, at.URL, at.Parameter, at.File, at.Package, o.Discern, o.Description,
-	}, o.CVE...)...) {
-		b.WriteByte(' ')
-		b.WriteString(w)
-	}
-	return b.String()
-}
-
-func (r *recording) write(ctx context.Context) error {
-	if err := r.upsert(ctx); err != nil {
+	if err != nil {
 		return err
 	}
-	if _, err := r.t.insertMany(ctx, "finding.doc_put", r.docs); err != nil {
-		return err
-	}
-	_, err := r.t.insertMany(ctx, "result.insert", r.results)
+	_, err = t.insertMany(ctx, "finding.history_add", history)
 	return err
 }
 
-// upsert writes new and known findings, in one order for all, so that two scans don't wait for each other. A finding
-// that another scan made since it was looked for keeps its id and status.
-func (r *recording) upsert(ctx context.Context) error {
-	slices.SortFunc(r.renewed, func(a, b []any) int { return compareTexts(a[2], b[2]) })
-	return r.t.eachMany(ctx, "finding.upsert", r.renewed, func(rows *sql.Rows) error {
-		var print string
-		var id uid.Finding
-		var status finding.Status
-		if err := rows.Scan(&print, &id, &status); err != nil {
-			return internal("a finding can't be read", err)
-		}
-		if r.known[print].id != id || r.known[print].status != status {
-			r.adopt(print, id, status)
-		}
-		return nil
-	})
-}
-
-// adopt corrects what was decided of a finding that somebody else made or decided on meanwhile.
-func (r *recording) adopt(print string, id uid.Finding, status finding.Status) {
-	_, fate := finding.Next(status)
-	for i, p := range r.places {
-		if p == print {
-			r.changes[i] = finding.Change{ID: id, Fate: fate, Status: status}
-			r.results[i][4] = string(id)
-		}
-	}
-	for i, p := range r.docOf {
-		if p == print {
-			r.docs[i][0] = string(id)
-		}
-	}
-}
-
-// FixFindings marks open findings fixed and returns how many, at most 500 at a time; ones a person decided on keep their status.
-func (t *Tx) FixFindings(ctx context.Context, ids []uid.Finding, by uid.Scan, at time.Time) (int, error) {
+// eachGone calls f for findings that a scan no longer sees, in one order for all, so that two units don't wait for each
+// other. A finding that f has no row of is passed over.
+func (t *Tx) eachGone(ids []uid.Finding, f func(uid.Finding) error) error {
 	if len(ids) > maxRows {
-		return 0, internal("too many findings for one unit", nil)
+		return internal("too many findings for one unit", nil)
 	}
-	fixed := 0
-	for _, id := range slices.Sorted(slices.Values(ids)) { // one order for all, so that two units don't wait for each other
-		n, err := t.exec(ctx, "finding.fix", string(id), micros(at), string(by))
-		if err != nil {
-			return 0, err
+	for _, id := range slices.Sorted(slices.Values(ids)) {
+		if err := f(id); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
-		fixed += int(n)
 	}
-	return fixed, nil
+	return nil
+}
+
+// scanEntry is a row of a finding's history about what a scan did.
+func scanEntry(id uid.Finding, seq int64, at time.Time, kind triage.Kind, before, status finding.Status, by uid.Scan) []any {
+	return []any{string(id), seq, micros(at), string(kind), string(before), string(status), orNull(by), nil, nil, nil}
 }
 
 // OpenFindings returns findings of one engine on one host that aren't fixed, after the given fingerprint in
-// fingerprint order, at most 500.
+// fingerprint order, at most 500. Ones with a person's decision come until it is noted that no scan sees them.
 func (r ScanStore) OpenFindings(ctx context.Context, org uid.Org, engineID, host, after string) ([]finding.Finding, error) {
 	var out []finding.Finding
 	err := r.each(ctx, org, "finding.unfixed", []any{engineID, host, after}, func(rows *sql.Rows) error {

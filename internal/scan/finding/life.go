@@ -44,5 +44,15 @@ func Next(before Status) (Status, Fate) {
 // MayClose reports whether a run may close f: only an open finding of the same engine, last seen before this run, in
 // a place that the run covered completely with the rule that saw it.
 func MayClose(f Finding, engine string, started time.Time, cov Coverage) bool {
-	return f.Engine == engine && f.Status == Open && f.LastSeenAt.Before(started) && cov.Covers(f.Rule, f.Location)
+	return f.Status == Open && gone(f, engine, started, cov)
+}
+
+// MayMiss reports whether a run may note that it no longer sees f, on which a person has decided: where it could close
+// f if nobody had. The decision stays.
+func MayMiss(f Finding, engine string, started time.Time, cov Coverage) bool {
+	return f.Status.Human() && gone(f, engine, started, cov)
+}
+
+func gone(f Finding, engine string, started time.Time, cov Coverage) bool {
+	return f.Engine == engine && f.LastSeenAt.Before(started) && cov.Covers(f.Rule, f.Location)
 }

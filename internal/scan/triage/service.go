@@ -43,6 +43,11 @@ func (s *Service) Get(ctx context.Context, org uid.Org, id uid.Finding) (Finding
 		return Finding{}, missing()
 	}
 	f, err := s.d.Store.Finding(ctx, org, id)
+	if err == nil && f.lapsed(s.now()) {
+		if err = s.settle(ctx, org); err == nil {
+			f, err = s.d.Store.Finding(ctx, org, id)
+		}
+	}
 	if err != nil {
 		return Finding{}, err
 	}
@@ -74,8 +79,8 @@ func (q *Query) check() error {
 	if q.Sort == "" {
 		q.Sort = Worst
 	}
-	if q.Sort != Worst && q.Sort != Newest && q.Sort != LastSeen {
-		return fault.Wrong("sort", "must be severity, newest or lastSeen")
+	if q.Sort != Worst && q.Sort != Newest {
+		return fault.Wrong("sort", "must be severity or newest")
 	}
 	if q.Page.Limit == 0 {
 		q.Page.Limit = page.DefaultLimit
@@ -104,7 +109,17 @@ func (f *Filter) check() error {
 		f.Host = finding.CanonicalHost(f.Host)
 	}
 	f.CVE = strings.ToUpper(f.CVE)
+	if q := strings.ToUpper(strings.TrimSpace(f.Q)); f.CVE == "" && isCVE(q) {
+		f.CVE, f.Q = q, ""
+	}
 	return nil
+}
+
+// isCVE reports whether s is the whole of a CVE id.
+func isCVE(s string) bool {
+	year, number, ok := strings.Cut(strings.TrimPrefix(s, "CVE-"), "-")
+	digits := func(s string) bool { return strings.Trim(s, "0123456789") == "" }
+	return ok && strings.HasPrefix(s, "CVE-") && len(year) == 4 && len(number) >= 4 && digits(year) && digits(number)
 }
 
 // History returns one page of what happened to a finding, newest first; NotFound where there is none. kinds narrows it;

@@ -82,7 +82,7 @@ type Finding struct {
 // At returns the finding as it stands at now: an acceptance whose time is over is none.
 func (f Finding) At(now time.Time) Finding {
 	if f.lapsed(now) {
-		f.Status, f.Ruling = finding.Open, nil
+		f.Status, f.Ruling, f.NotSeenSince = finding.Open, nil, time.Time{}
 	}
 	return f
 }
@@ -125,7 +125,7 @@ type Filter struct {
 	Host       string // as locations name it; finding.CanonicalHost is applied
 	CVE        string // upper case
 	Rule       string
-	Q          string // words, each of which a finding holds one that begins with it
+	Q          string // words; of each a finding's title, rule or package holds one that begins with it; numbers don't count
 	Unseen     bool   // only those with a decision that complete scans no longer see
 
 	FirstFrom, FirstTo time.Time
@@ -135,11 +135,10 @@ type Filter struct {
 // Sort is the order of a list.
 type Sort string
 
-// Orders. Within Worst the newest come first.
+// Orders. What is new is what was opened last: the order of a list stays as it is while scans see the findings again.
 const (
-	Worst    Sort = "severity"
-	Newest   Sort = "newest"
-	LastSeen Sort = "lastSeen"
+	Worst  Sort = "severity" // worst first, and of one severity the newest
+	Newest Sort = "newest"
 )
 
 // Query asks for a page of findings.

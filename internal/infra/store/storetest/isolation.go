@@ -64,6 +64,7 @@ func tables() []string {
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
 		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
+		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
 		"report", "report_run",
 	}
 }
@@ -161,6 +162,7 @@ type attempt func(ctx context.Context) (any, error)
 // change nothing of the other's. A method without an attempt fails the test, so that none is forgotten.
 func isolation(t *testing.T, h *house) {
 	mine, other := h.furnish(t, h.theirs, 1), h.furnish(t, h.ours, 2)
+	h.furnishTriage(t, other.finding)
 	before := h.dump(t, h.ours)
 	if len(before) < len(tables())-1 {
 		t.Fatalf("only %d rows are there to be protected", len(before))
@@ -219,6 +221,7 @@ func (h *house) readers(o estate) []portTries {
 	org := h.theirs
 	tenants, keys, inventory, sc := h.s.Tenants(), h.s.Access(), h.s.Assets(), h.s.Scans()
 	return []portTries{
+		h.triageReaders(o),
 		h.reportReaders(o),
 		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{
 			"Organization": func(ctx context.Context) (any, error) {

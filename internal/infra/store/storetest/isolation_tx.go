@@ -55,6 +55,7 @@ func (h *house) writers(mine, o estate) []portTries {
 		}
 	}
 	return []portTries{
+		h.triageWriters(o),
 		h.reportWriters(o.reports),
 		{port: reflect.TypeFor[tenant.Tx](), tries: map[string]attempt{
 			"SettingsForUpdate": inTenant(func(ctx context.Context, tx tenant.Tx) error { _, err := tx.SettingsForUpdate(ctx); return err }),
@@ -158,6 +159,9 @@ func (h *house) scanWriters(mine, o estate) map[string]attempt {
 				return errSharedFinding
 			}
 			return err
+		}),
+		"MissFindings": in(func(ctx context.Context, tx scan.Tx) error {
+			return tx.MissFindings(ctx, []uid.Finding{o.finding}, o.scan.ID, at)
 		}),
 		"RecordAssets": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.RecordAssets(ctx, o.live, []asset.Observation{{Kind: asset.KindHost, Name: "x"}}, at)
