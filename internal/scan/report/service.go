@@ -180,14 +180,11 @@ func (s *Service) RunNow(ctx context.Context, a access.Actor, id uid.Report) (Ru
 
 // Run returns one run of a report.
 func (s *Service) Run(ctx context.Context, org uid.Org, id uid.Report, run uid.ReportRun) (Run, error) {
-	if !uid.Valid(string(id)) {
-		return Run{}, missing()
+	if _, err := s.Get(ctx, org, id); err != nil {
+		return Run{}, err
 	}
 	if !uid.Valid(string(run)) {
 		return Run{}, missingRun()
-	}
-	if _, err := s.d.Store.Report(ctx, org, id); err != nil {
-		return Run{}, err
 	}
 	return s.d.Store.ReportRun(ctx, org, id, run)
 }

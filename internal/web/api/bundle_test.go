@@ -25,6 +25,7 @@ import (
 	"assay.dev/assay/internal/scan/comparison"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
+	recurring "assay.dev/assay/internal/scan/report"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/web/api"
 	"assay.dev/assay/internal/web/api/platform"
@@ -46,6 +47,8 @@ type bundle struct {
 	access       *access.Service
 	assets       *asset.Service
 	scans        *scanFake
+	reports      *recurring.Service
+	documents    *documents
 	api          *api.API
 	chain        *mw.Chain
 	ours, theirs uid.Org
@@ -66,6 +69,8 @@ func setup(t *testing.T) *bundle {
 	})
 	b.assets = asset.New(asset.Deps{Store: b.store.Assets(), Now: b.clock.Now, IDs: b.clock.IDs()})
 	b.scans = &scanFake{store: b.store, clock: b.clock, ids: b.clock.IDs(), all: map[uid.Scan]scan.Scan{}, batches: map[uid.Batch]scan.Batch{}}
+	b.documents = &documents{kept: map[string][]byte{}}
+	b.reports = newReports(b)
 	tenants := tenant.New(tenant.Deps{Store: b.store.Tenants(), Sealer: plainSealer{}, Rand: rand.Reader, Zone: time.LoadLocation})
 	var err error
 	b.api, err = api.New(api.Deps{Replays: b.store}, slices.Concat(
@@ -73,7 +78,7 @@ func setup(t *testing.T) *bundle {
 			Scans: b.scans, Results: b.scans, Comparisons: comparison.New(compared{b.scans}), Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
 		}),
 		platform.Routes(platform.Deps{
-			Assets: b.assets, Organizations: tenants, Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b),
+			Assets: b.assets, Organizations: tenants, Reports: b.reports, Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b),
 			Build: platform.Build{Version: "test"}, Started: testkit.Epoch(), Now: b.clock.Now,
 		}),
 		vaultapi.Routes(vaultapi.Deps{Accounts: b.access, Organizations: orgs{tenants}, Version: "test"}),

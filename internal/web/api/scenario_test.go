@@ -232,7 +232,11 @@ func TestResultsComeInEachForm(t *testing.T) {
 		{"", "application/sarif+json, application/json;q=0.5", "application/sarif+json", `{"$schema"`},
 		{"?format=raw", "", "application/octet-stream", "<nmaprun>"},
 		{"?format=json", "text/csv", "application/json", `{"success":true`},
-		{"", "text/html", "application/json", `{"success":true`},
+		{"", "text/html", "text/html; charset=utf-8", "<!DOCTYPE html>"},
+		{"?format=html", "application/json", "text/html; charset=utf-8", "<!DOCTYPE html>"},
+		{"", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8", "<!DOCTYPE html>"},
+		{"", "text/csv;q=0.3, application/json;q=0.2, text/html;q=0", "text/csv; charset=utf-8", "id,severity,title"},
+		{"", "image/png", "application/json", `{"success":true`},
 		{"", "*/*", "application/json", `{"success":true`},
 	} {
 		w := b.call("GET", at+c.query, "", key(b.key), with("Accept", c.accept)).want(200)
@@ -240,7 +244,7 @@ func TestResultsComeInEachForm(t *testing.T) {
 			t.Errorf("%+v: %s %.40s", c, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
-	if w := b.call("GET", at+"?format=html", "", key(b.key)).want(400); w.text("code") != "FORMAT_NOT_SUPPORTED" {
+	if w := b.call("GET", at+"?format=pdf", "", key(b.key)).want(400); w.text("code") != "FORMAT_NOT_SUPPORTED" {
 		t.Error(w.Body)
 	}
 	b.scans.raw = ""

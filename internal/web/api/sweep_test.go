@@ -25,6 +25,9 @@ func example(r string) string {
 	if strings.HasSuffix(r, "/rotate") {
 		return ""
 	}
+	if r == "/api/reports/{id}" {
+		return `{"name":"n","kind":"findings"}`
+	}
 	return "{}"
 }
 
@@ -100,7 +103,7 @@ func TestAnotherOrganizationsResourceIsAsMissingAsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := map[string]string{
-		"asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
+		"report": string(b.someReport(b.theirs).ID), "asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
 	}
 	swept := 0
 	b.each(func(e api.Entry) {
@@ -211,8 +214,12 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 	}
 	k, doomed := b.keyID(b.ours), b.keyID(b.ours)
 	done, queued := b.someScan(b.ours, scan.Completed), b.someScan(b.ours, scan.Queued)
+	rep := b.someReport(b.ours)
+	made := b.someRun(rep, "document")
 	bodies := map[string]string{
 		"POST /api/assets":                     `{"name":"192.0.2.77"}`,
+		"POST /api/reports":                    `{"name":"n","kind":"findings"}`,
+		"PUT /api/reports/{id}":                `{"name":"n","kind":"findings"}`,
 		"PUT /api/org/scan-scope":              `{"allow":[{"value":"10.0.0.0/8"}]}`,
 		"POST /scan-api/api/v1/scans":          `{"target":"127.0.0.1","scanType":"nmap"}`,
 		"POST /scan-api/api/v1/scans/batch":    `{"scanType":"nmap","targets":["127.0.0.1"]}`,

@@ -64,6 +64,7 @@ func tables() []string {
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
 		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
+		"report", "report_run",
 		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
 		"report", "report_run",
 	}
@@ -221,6 +222,7 @@ func (h *house) readers(o estate) []portTries {
 	org := h.theirs
 	tenants, keys, inventory, sc := h.s.Tenants(), h.s.Access(), h.s.Assets(), h.s.Scans()
 	return []portTries{
+		h.reportReaders(o),
 		h.triageReaders(o),
 		h.reportReaders(o),
 		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{

@@ -55,6 +55,7 @@ func (h *house) writers(mine, o estate) []portTries {
 		}
 	}
 	return []portTries{
+		h.reportWriters(o.reports),
 		h.triageWriters(o),
 		h.reportWriters(o.reports),
 		{port: reflect.TypeFor[tenant.Tx](), tries: map[string]attempt{

@@ -123,7 +123,7 @@ type ReportDefinition struct {
 	Format   string          `json:"format,omitempty" enum:"html,csv,json,sarif" default:"html" doc:"sarif for findings and changes only."`
 	Filters  ReportFilters   `json:"filters,omitempty"`
 	Schedule *ReportSchedule `json:"schedule,omitempty" doc:"Left out: on demand only."`
-	Enabled  bool            `json:"enabled,omitempty" default:"true" doc:"false: the schedule rests."`
+	Enabled  *bool           `json:"enabled,omitempty" doc:"false: the schedule rests. Default: true."`
 }
 
 // Report is a recurring report.
@@ -213,7 +213,7 @@ type runRef struct {
 // draft turns a definition into what package report takes.
 func (d ReportDefinition) draft() recurring.Draft {
 	out := recurring.Draft{
-		Name: d.Name, Kind: recurring.Kind(d.Kind), Format: recurring.Format(d.Format), Enabled: d.Enabled,
+		Name: d.Name, Kind: recurring.Kind(d.Kind), Format: recurring.Format(d.Format), Enabled: d.Enabled == nil || *d.Enabled,
 		Filter: recurring.Filter{Engine: d.Filters.Engine, Tag: d.Filters.Tag, Host: d.Filters.Host},
 	}
 	for _, s := range d.Filters.Severity {
