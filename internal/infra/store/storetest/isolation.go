@@ -66,7 +66,6 @@ func tables() []string {
 		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
 		"report", "report_run",
 		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
-		"report", "report_run",
 	}
 }
 
@@ -224,7 +223,6 @@ func (h *house) readers(o estate) []portTries {
 	return []portTries{
 		h.reportReaders(o),
 		h.triageReaders(o),
-		h.reportReaders(o),
 		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{
 			"Organization": func(ctx context.Context) (any, error) {
 				v, err := tenants.Organization(ctx, org)

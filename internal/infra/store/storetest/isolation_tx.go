@@ -57,7 +57,6 @@ func (h *house) writers(mine, o estate) []portTries {
 	return []portTries{
 		h.reportWriters(o.reports),
 		h.triageWriters(o),
-		h.reportWriters(o.reports),
 		{port: reflect.TypeFor[tenant.Tx](), tries: map[string]attempt{
 			"SettingsForUpdate": inTenant(func(ctx context.Context, tx tenant.Tx) error { _, err := tx.SettingsForUpdate(ctx); return err }),
 			"PutSettings": inTenant(func(ctx context.Context, tx tenant.Tx) error {
