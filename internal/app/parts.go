@@ -126,6 +126,7 @@ func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error 
 	book := logbook{signing: a.signing, store: a.store}
 	table := scanapi.Routes(scanapi.Deps{
 		Version: version, Scans: scans, Results: scans, Events: events{a.store}, Keys: a.access, Now: a.now, Stopping: a.stopping,
+		Templates: a.templating(p, scans),
 	})
 	table = append(table, platform.Routes(platform.Deps{
 		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(),

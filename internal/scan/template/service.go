@@ -133,17 +133,26 @@ func (s *Service) Replace(ctx context.Context, a access.Actor, id uid.Template, 
 	return out, nil
 }
 
-// Delete removes a template and the history of its schedule; its scans stay. NotFound where there is none.
-func (s *Service) Delete(ctx context.Context, a access.Actor, id uid.Template) error {
+// Delete removes a template and the history of its schedule and returns it as it was; its scans stay. NotFound where
+// there is none.
+func (s *Service) Delete(ctx context.Context, a access.Actor, id uid.Template) (Template, error) {
 	if !ValidID(string(id)) {
-		return missing()
+		return Template{}, missing()
 	}
+	var out Template
 	ev := audit.Event{Type: event.TemplateDeleted, Resource: resource(id)}
-	err := s.d.Store.Change(ctx, a.Org, ev, func(ctx context.Context, tx Tx) error { return tx.DeleteTemplate(ctx, id) })
-	if err == nil {
-		s.d.Changed()
+	err := s.d.Store.Change(ctx, a.Org, ev, func(ctx context.Context, tx Tx) error {
+		var err error
+		if out, err = tx.TemplateForUpdate(ctx, id); err != nil {
+			return err
+		}
+		return tx.DeleteTemplate(ctx, id)
+	})
+	if err != nil {
+		return Template{}, err
 	}
-	return err
+	s.d.Changed()
+	return out, nil
 }
 
 // Launch submits a scan of the template with what over gives in place of it; options and config are merged key by key.

@@ -26,6 +26,7 @@ import (
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	recurring "assay.dev/assay/internal/scan/report"
+	"assay.dev/assay/internal/scan/template"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/web/api"
 	"assay.dev/assay/internal/web/api/platform"
@@ -47,6 +48,7 @@ type bundle struct {
 	access       *access.Service
 	assets       *asset.Service
 	scans        *scanFake
+	templates    *template.Service
 	reports      *recurring.Service
 	documents    *documents
 	api          *api.API
@@ -71,11 +73,13 @@ func setup(t *testing.T) *bundle {
 	b.scans = &scanFake{store: b.store, clock: b.clock, ids: b.clock.IDs(), all: map[uid.Scan]scan.Scan{}, batches: map[uid.Batch]scan.Batch{}}
 	b.documents = &documents{kept: map[string][]byte{}}
 	b.reports = newReports(b)
+	b.templates = newTemplates(b)
 	tenants := tenant.New(tenant.Deps{Store: b.store.Tenants(), Sealer: plainSealer{}, Rand: rand.Reader, Zone: time.LoadLocation})
 	var err error
 	b.api, err = api.New(api.Deps{Replays: b.store}, slices.Concat(
 		scanapi.Routes(scanapi.Deps{
 			Scans: b.scans, Results: b.scans, Comparisons: comparison.New(compared{b.scans}), Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
+			Templates: b.templates,
 		}),
 		platform.Routes(platform.Deps{
 			Assets: b.assets, Organizations: tenants, Reports: b.reports, Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b),

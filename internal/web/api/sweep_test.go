@@ -28,6 +28,12 @@ func example(r string) string {
 	if r == "/api/reports/{id}" {
 		return `{"name":"n","kind":"findings"}`
 	}
+	switch {
+	case strings.HasSuffix(r, "/scan-templates/{id}"):
+		return `{"name":"n","scanType":"nmap"}`
+	case strings.HasSuffix(r, "/launch"):
+		return `{"target":"127.0.0.1"}`
+	}
 	return "{}"
 }
 
@@ -75,6 +81,10 @@ func TestEveryRouteNeedsItsScope(t *testing.T) {
 			return
 		}
 		poor := b.newKey(b.ours, string(without(r.Scope)))
+		if r.Resource == "scan_template" {
+			id = string(b.someTemplate(b.ours).ID)
+			target = path(r.Path, id)
+		}
 		before := len(b.entries(b.ours))
 		w := b.call(r.Method, path(r.Path, missing), "{]", key(poor))
 		if w.Code != http.StatusForbidden || w.text("code") != "INSUFFICIENT_SCOPE" {
@@ -104,6 +114,7 @@ func TestAnotherOrganizationsResourceIsAsMissingAsNone(t *testing.T) {
 	}
 	ids := map[string]string{
 		"report": string(b.someReport(b.theirs).ID), "asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
+		"scan_template": string(b.someTemplate(b.theirs).ID),
 	}
 	swept := 0
 	b.each(func(e api.Entry) {
@@ -217,17 +228,20 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 	rep := b.someReport(b.ours)
 	made := b.someRun(rep, "document")
 	bodies := map[string]string{
-		"POST /api/assets":                     `{"name":"192.0.2.77"}`,
-		"POST /api/reports":                    `{"name":"n","kind":"findings"}`,
-		"PUT /api/reports/{id}":                `{"name":"n","kind":"findings"}`,
-		"PUT /api/org/scan-scope":              `{"allow":[{"value":"10.0.0.0/8"}]}`,
-		"POST /scan-api/api/v1/scans":          `{"target":"127.0.0.1","scanType":"nmap"}`,
-		"POST /scan-api/api/v1/scans/batch":    `{"scanType":"nmap","targets":["127.0.0.1"]}`,
-		"PATCH /scan-api/api/v1/scans/{id}":    `{"name":"n"}`,
-		"POST /scan-api/api/v1/api-keys":       `{"name":"n","scopes":["usage:read"]}`,
-		"PATCH /scan-api/api/v1/api-keys/{id}": `{"name":"m"}`,
-		"PATCH /api/assets/{id}":               `{"note":"d"}`,
-		"PATCH /api/org":                       `{"timeZone":"Europe/Paris"}`,
+		"POST /api/assets":                                 `{"name":"192.0.2.77"}`,
+		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
+		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
+		"PUT /api/org/scan-scope":                          `{"allow":[{"value":"10.0.0.0/8"}]}`,
+		"POST /scan-api/api/v1/scans":                      `{"target":"127.0.0.1","scanType":"nmap"}`,
+		"POST /scan-api/api/v1/scans/batch":                `{"scanType":"nmap","targets":["127.0.0.1"]}`,
+		"PATCH /scan-api/api/v1/scans/{id}":                `{"name":"n"}`,
+		"POST /scan-api/api/v1/api-keys":                   `{"name":"n","scopes":["usage:read"]}`,
+		"PATCH /scan-api/api/v1/api-keys/{id}":             `{"name":"m"}`,
+		"POST /scan-api/api/v1/scan-templates":             `{"name":"n","scanType":"nmap"}`,
+		"PUT /scan-api/api/v1/scan-templates/{id}":         `{"name":"m","scanType":"nmap"}`,
+		"POST /scan-api/api/v1/scan-templates/{id}/launch": `{"target":"127.0.0.1"}`,
+		"PATCH /api/assets/{id}":                           `{"note":"d"}`,
+		"PATCH /api/org":                                   `{"timeZone":"Europe/Paris"}`,
 	}
 	b.each(func(e api.Entry) {
 		r := e.Route()
@@ -262,6 +276,9 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		}
 		if len(new) != want || new[0].Type != r.Audit || new[0].Status != r.Status || new[0].Route != r.Path || new[0].Method != r.Method {
 			t.Errorf("%s: entered as %+v", e.Pattern(), new)
+		}
+		if strings.HasSuffix(r.Path, "/launch") {
+			id = w.text("data.id") // the scan
 		}
 		if r.Resource != "" && len(new) > 0 && new[0].Resource.ID != id {
 			t.Errorf("%s: about %+v, want %s", e.Pattern(), new[0].Resource, id)

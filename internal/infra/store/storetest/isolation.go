@@ -21,6 +21,7 @@ import (
 	"assay.dev/assay/internal/scan/comparison"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/scan/retention"
+	"assay.dev/assay/internal/scan/template"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/uid"
@@ -63,7 +64,8 @@ func tables() []string {
 	return []string{
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
-		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
+		"scan_artifact", "scan_asset", "scan_batch", "scan_template", "scan_template_tag", "scan_template_word", "scan_template_run",
+		"finding", "finding_doc", "scan_result",
 		"report", "report_run",
 		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
 	}
@@ -113,7 +115,9 @@ type estate struct {
 	live    scan.Scan // running
 	waiting scan.Scan
 	finding uid.Finding
-	reports reportEstate
+
+	template template.Template // with a schedule, a run and a scan of it
+	reports  reportEstate
 }
 
 func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
@@ -151,6 +155,7 @@ func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
 	h.record(tb, e.live, seen(2, "shared"))
 	e.reports = h.furnishReports(tb, org)
 	e.waiting = h.newScan(org, "nmap", name, "tag")
+	h.furnishTemplate(tb, &e, org, name)
 	h.addScans(tb, e.waiting)
 	return e
 }
@@ -272,11 +277,12 @@ func (h *house) readers(o estate) []portTries {
 				return l, err
 			},
 		}},
+		{port: reflect.TypeFor[template.Store](), tries: h.templateReaders(o)},
 		{port: reflect.TypeFor[scan.Store](), tries: map[string]attempt{
 			"Scan": func(ctx context.Context) (any, error) { return sc.Scan(ctx, org, o.scan.ID) },
 			"Scans": func(ctx context.Context) (any, error) {
 				l, err := sc.Scans(ctx, org, scan.Query{Page: pageAll()})
-				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 3, err
+				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 4, err
 			},
 			"Batch": func(ctx context.Context) (any, error) {
 				b, err := sc.Batch(ctx, org, uid.Batch(o.scan.ID))

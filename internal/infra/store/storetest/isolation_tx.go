@@ -12,6 +12,7 @@ import (
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/retention"
+	"assay.dev/assay/internal/scan/template"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/page"
 	"assay.dev/assay/internal/word/uid"
@@ -104,6 +105,7 @@ func (h *house) writers(mine, o estate) []portTries {
 			}),
 		}},
 		{port: reflect.TypeFor[scan.Tx](), tries: h.scanWriters(mine, o)},
+		{port: reflect.TypeFor[template.Tx](), tries: h.templateWriters(mine, o)},
 		{port: reflect.TypeFor[retention.Tx](), tries: h.retentionWriters(o)},
 	}
 }

@@ -83,6 +83,13 @@ func Run(t *testing.T, open Open) {
 		{"runs of reports", reportRuns},
 		{"due reports", dueReports},
 		{"what reports read", reportSnapshots},
+		{"templates", templates},
+		{"template lists", templateLists},
+		{"runs of templates", templateRuns},
+		{"the history of a template", templateHistory},
+		{"scans of templates", templateScans},
+		{"the agenda", agenda},
+		{"a due time is taken once", takenOnce},
 		{"isolation", isolation},
 	}
 	for _, b := range behaviours {

@@ -84,6 +84,7 @@ type listIn struct {
 	Tag      string `query:"tag" maxLength:"64"`
 	Target   string `query:"target" maxLength:"2048" doc:"The target's canonical text, exactly."`
 	AssetID  string `query:"assetId" maxLength:"36"`
+	Template string `query:"templateId" maxLength:"41" doc:"Launched from this template, by hand or by its schedule."`
 	From     string `query:"from" maxLength:"40" doc:"Created at or after: RFC 3339, or a date."`
 	To       string `query:"to" maxLength:"40" doc:"Created before: RFC 3339; a date is inclusive."`
 	Q        string `query:"q" maxLength:"255"`
@@ -108,6 +109,7 @@ type Scan struct {
 	Tags           []string        `json:"tags"`
 	Timeout        int             `json:"timeout"`
 	AssetID        string          `json:"assetId,omitempty"`
+	TemplateID     string          `json:"templateId,omitempty" doc:"The template that it was launched from."`
 	Attempt        int             `json:"attempt" doc:"Starts so far."`
 	Error          *ScanError      `json:"error,omitempty"`
 	Summary        *report.Summary `json:"summary,omitempty"`
@@ -135,7 +137,7 @@ func view(s scan.Scan) Scan {
 		ID: string(s.ID), ScanType: s.Engine, Name: s.Name, Target: s.Target, TargetType: string(s.TargetType),
 		Status: string(s.Status), Outcome: string(s.Outcome), OutcomeReasons: s.Reasons, Priority: string(s.Priority),
 		Progress: s.Progress, Phase: s.Phase, Options: s.Options, Config: s.Config, Tags: list(s.Tags), Timeout: s.Timeout,
-		AssetID: string(s.Asset), Attempt: s.Attempt, EngineVersion: s.Version, CreatedBy: s.CreatedBy,
+		AssetID: string(s.Asset), TemplateID: string(s.Template), Attempt: s.Attempt, EngineVersion: s.Version, CreatedBy: s.CreatedBy,
 		CreatedAt: api.At(s.CreatedAt), StartedAt: api.Moment(s.StartedAt), CompletedAt: api.Moment(s.EndedAt),
 	}
 	if s.Error != nil {
@@ -201,14 +203,14 @@ func (h *handlers) list(ctx context.Context, in *listIn) (*Out[ScanPage], error)
 	if err != nil {
 		return nil, err
 	}
-	filters := page.Filters("scans", in.ScanType, in.Status, in.Priority, in.Tag, in.Target, in.AssetID, in.From, in.To, in.Q, in.Sort)
+	filters := page.Filters("scans", in.ScanType, in.Status, in.Priority, in.Tag, in.Target, in.AssetID, in.Template, in.From, in.To, in.Q, in.Sort)
 	p, err := in.request(org, filters)
 	if err != nil {
 		return nil, err
 	}
 	l, err := h.d.Scans.List(ctx, org, scan.Query{
 		Engine: in.ScanType, Status: scan.Status(in.Status), Priority: scan.Priority(in.Priority), Tag: in.Tag,
-		Target: strings.TrimSpace(in.Target), Asset: uid.Asset(in.AssetID), From: from, To: to, Q: in.Q,
+		Target: strings.TrimSpace(in.Target), Asset: uid.Asset(in.AssetID), Template: uid.Template(in.Template), From: from, To: to, Q: in.Q,
 		Oldest: in.Sort == "oldest", Page: p,
 	})
 	if err != nil {
