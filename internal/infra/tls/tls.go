@@ -4,7 +4,7 @@
 // A certificate that once worked is served until a better one is there: a broken pair of files, a directory that doesn't
 // answer or a failed validation changes what State says, never what is served. The package must never write a private key
 // in the clear, log one, or open a connection by itself: ACME leaves through the http.Client that it is handed. Start with
-// Rules, then files.go and acme.go.
+// Rules, then files.go, acme.go and renew.go.
 package tls
 
 import (
