@@ -308,7 +308,7 @@ func BenchmarkIngest(b *testing.B) {
 func BenchmarkFirstDispatch(b *testing.B) {
 	r := newReal(b, testkit.SQLite(b))
 	for batch := range 50 {
-		err := r.db.Scans().Change(b.Context(), r.org, audit.Bookkeeping("a line to start from"), func(ctx context.Context, tx scan.Tx) error {
+		err := r.db.Scans().Change(b.Context(), r.org, audit.Event{Type: event.ScanSubmitted}, func(ctx context.Context, tx scan.Tx) error {
 			for i := range 200 {
 				at := time.Now().Add(-time.Hour)
 				err := tx.InsertScan(ctx, scan.Scan{

@@ -151,7 +151,7 @@ func (d *Dispatcher) giveUp(s Slot) func(context.Context, Tx) error {
 	const why = "the scan was interrupted three times; its worker stopped each time before the end"
 	f := Finish{
 		Status: Failed, At: instant(d.d.Now), Outcome: engine.Failed, Reasons: []string{why},
-		Error: &Error{Code: fault.CodeScanInterrupted, Message: why},
+		Error: &Error{Code: fault.CodeScanInterrupted, Message: why}, Free: true,
 	}
 	return func(ctx context.Context, tx Tx) error {
 		if err := tx.FinishScan(ctx, s.Scan, s.Fence, f); err != nil {

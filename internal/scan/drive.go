@@ -87,6 +87,7 @@ func (r *run) drive(ctx context.Context, beats *heart, kept *artifacts) (e end) 
 	eng, ok := r.e.engines[r.scan.Engine]
 	if !ok {
 		e.fail(&Error{Code: fault.CodeEngine, Message: "this server doesn't have the engine any more"})
+		e.Free = true
 		return e
 	}
 	req, reach, err := r.request(ctx, eng.Manifest())
@@ -190,6 +191,13 @@ func (r *run) failed(ctx context.Context, e *end, err error) {
 		r.log.WarnContext(ctx, "scan failed", slog.Any("error", err))
 	}
 	e.fail(errorOf(err))
+	e.Free = ours(err)
+}
+
+// ours reports whether a failure is the platform's and no matter of the target: a scan that ends by it costs nothing.
+func ours(err error) bool {
+	f := fault.Of(err)
+	return f.Code == fault.CodeEngine || f.Kind == fault.Internal
 }
 
 // errorOf is a failure as a scan's error: the codes that say more than that it failed stay, and the text of a plain
@@ -212,7 +220,7 @@ func errorOf(err error) *Error {
 
 // timedOut ends the run by its timeout; what was found so far is kept.
 func (e *end) timedOut(seconds int) {
-	e.Status, e.Outcome = Failed, engine.Partial
+	e.Status, e.Outcome, e.Free = Failed, engine.Partial, false
 	message := "the scan didn't end within its timeout of " + (time.Duration(seconds) * time.Second).String()
 	e.Error = &Error{Code: fault.CodeScanTimeout, Message: message}
 	e.Reasons = append([]string{message}, e.Reasons[:min(len(e.Reasons), maxReasons-1)]...)
