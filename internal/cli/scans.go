@@ -192,8 +192,8 @@ func (s *scansCommand) watch() *cobra.Command {
 func (s *scansCommand) results() *cobra.Command {
 	var format, out string
 	c := &cobra.Command{
-		Use: "results ID", Short: "Print a scan's findings, or write them as csv, sarif or the engine's raw output", Args: cobra.ExactArgs(1),
-		Example: "  assay scans results ID --format sarif --out results.sarif",
+		Use: "results ID", Short: "Print a scan's findings, or write them as html, csv, sarif, cyclonedx or raw", Args: cobra.ExactArgs(1),
+		Example: "  assay scans results ID --format html --out report.html\n  assay scans results ID --format sarif --out results.sarif",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := s.client(s.server)
 			if err != nil {
@@ -213,7 +213,7 @@ func (s *scansCommand) results() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&format, "format", "", "csv, sarif or raw (default: a table, or JSON with --json)")
+	c.Flags().StringVar(&format, "format", "", "html, csv, sarif, cyclonedx or raw (default: a table, or JSON with --json)")
 	outFlag(c, &out)
 	return c
 }

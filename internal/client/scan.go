@@ -197,7 +197,7 @@ func (c *Client) Results(ctx context.Context, id, cursor string, limit int) (Res
 	return scanDo[Results](ctx, c, call{method: http.MethodGet, path: "/scans/" + url.PathEscape(id) + "/results", query: q})
 }
 
-// Document streams a scan's results in another format (csv, sarif, raw); the caller closes it.
+// Document streams a scan's results in another format (html, csv, sarif, cyclonedx, raw); the caller closes it.
 func (c *Client) Document(ctx context.Context, id, format string) (io.ReadCloser, error) {
 	resp, err := c.send(ctx, call{
 		method: http.MethodGet, path: "/scan-api/api/v1/scans/" + url.PathEscape(id) + "/results",

@@ -231,6 +231,8 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		"POST /api/assets":                                 `{"name":"192.0.2.77"}`,
 		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
 		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
+		"POST /api/reports":                    `{"name":"n","kind":"findings"}`,
+		"PUT /api/reports/{id}":                `{"name":"n","kind":"findings"}`,
 		"PUT /api/org/scan-scope":                          `{"allow":[{"value":"10.0.0.0/8"}]}`,
 		"POST /scan-api/api/v1/scans":                      `{"target":"127.0.0.1","scanType":"nmap"}`,
 		"POST /scan-api/api/v1/scans/batch":                `{"scanType":"nmap","targets":["127.0.0.1"]}`,

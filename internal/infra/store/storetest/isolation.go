@@ -115,6 +115,7 @@ type estate struct {
 	live    scan.Scan // running
 	waiting scan.Scan
 	finding uid.Finding
+	reports reportEstate
 
 	template template.Template // with a schedule, a run and a scan of it
 	reports  reportEstate
