@@ -81,10 +81,6 @@ func TestEveryRouteNeedsItsScope(t *testing.T) {
 			return
 		}
 		poor := b.newKey(b.ours, string(without(r.Scope)))
-		if r.Resource == "scan_template" {
-			id = string(b.someTemplate(b.ours).ID)
-			target = path(r.Path, id)
-		}
 		before := len(b.entries(b.ours))
 		w := b.call(r.Method, path(r.Path, missing), "{]", key(poor))
 		if w.Code != http.StatusForbidden || w.text("code") != "INSUFFICIENT_SCOPE" {
@@ -231,8 +227,8 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		"POST /api/assets":                                 `{"name":"192.0.2.77"}`,
 		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
 		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
-		"POST /api/reports":                    `{"name":"n","kind":"findings"}`,
-		"PUT /api/reports/{id}":                `{"name":"n","kind":"findings"}`,
+		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
+		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
 		"PUT /api/org/scan-scope":                          `{"allow":[{"value":"10.0.0.0/8"}]}`,
 		"POST /scan-api/api/v1/scans":                      `{"target":"127.0.0.1","scanType":"nmap"}`,
 		"POST /scan-api/api/v1/scans/batch":                `{"scanType":"nmap","targets":["127.0.0.1"]}`,
@@ -256,6 +252,9 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		}
 		if e.Pattern() == "DELETE /scan-api/api/v1/api-keys/{id}" {
 			id = doomed
+		}
+		if r.Resource == "scan_template" {
+			id = string(b.someTemplate(b.ours).ID)
 		}
 		target := path(r.Path, id)
 		switch r.Path {
