@@ -76,8 +76,8 @@ type ReportRun struct {
 // Ended reports whether the run is ready or has failed.
 func (r ReportRun) Ended() bool { return r.Status == "ready" || r.Status == "failed" }
 
-// paged is one page of a list beside the scan API.
-type paged[T any] struct {
+// reportPage is one page of a list beside the scan API.
+type reportPage[T any] struct {
 	Data []T `json:"data"`
 	Meta struct {
 		NextCursor string `json:"nextCursor"`
@@ -100,7 +100,7 @@ func (c *Client) CreateReport(ctx context.Context, d ReportDefinition) (out Repo
 
 // Reports lists the organization's reports, newest first: there are at most 100.
 func (c *Client) Reports(ctx context.Context) ([]Report, error) {
-	var out paged[Report]
+	var out reportPage[Report]
 	err := c.do(ctx, call{method: http.MethodGet, path: "/api/reports", query: url.Values{"limit": {"100"}}}, &out)
 	return out.Data, err
 }
@@ -130,7 +130,7 @@ func (c *Client) RunReport(ctx context.Context, id string) (out ReportRun, err e
 
 // ReportRuns lists a report's newest runs, at most 100.
 func (c *Client) ReportRuns(ctx context.Context, id string, limit int) ([]ReportRun, error) {
-	var out paged[ReportRun]
+	var out reportPage[ReportRun]
 	q := url.Values{}
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))

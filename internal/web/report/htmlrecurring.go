@@ -73,7 +73,7 @@ type scanView struct {
 }
 
 func (p *page) scans(each func(func(scan.Scan) error) error) error {
-	p.part("section", section{ID: "scans", Title: "Scans", Text: "Newest first."})
+	p.part("section", section{ID: "scans", Title: "Scans", Text: "Newest first. Times are in UTC."})
 	p.part("scans-head", nil)
 	err := each(func(s scan.Scan) error {
 		if p.shown == MaxShown {
@@ -96,7 +96,7 @@ func (p *page) scans(each func(func(scan.Scan) error) error) error {
 
 func scanLine(s scan.Scan) scanView {
 	v := scanView{
-		Target: visible(s.Target), Name: visible(s.Name), Engine: engineName(s), Outcome: string(s.Outcome), At: timeText(s.CreatedAt),
+		Target: visible(s.Target), Name: visible(s.Name), Engine: engineName(s), Outcome: string(s.Outcome), At: s.CreatedAt.UTC().Format("2006-01-02 15:04"),
 		Took: took(s.StartedAt, s.EndedAt), Critical: "–", High: "–", Total: "–",
 	}
 	if s.Status.Terminal() {
@@ -202,7 +202,11 @@ func (d recurringDocument) untold() []string {
 	var items []string
 	f := d.Report.Filter
 	if len(f.Severities) > 0 && len(f.Severities) < len(finding.Severities()) {
-		items = append(items, "Findings of other severities than those above.")
+		text := "Findings of other severities than those above."
+		if d.Run.Kind == recurring.Scans {
+			text = "Scans that found nothing of the severities above."
+		}
+		items = append(items, text)
 	}
 	if f.Engine != "" || f.Tag != "" || f.Host != "" {
 		items = append(items, "Whatever the filters above leave out.")
