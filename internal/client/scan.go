@@ -22,6 +22,8 @@ type Order struct {
 	Tags       []string                   `json:"tags,omitempty"`
 	Timeout    int                        `json:"timeout,omitempty"`
 	AssetID    string                     `json:"assetId,omitempty"`
+
+	CallbackURL string `json:"callbackUrl,omitempty"` // told of the scan's end
 }
 
 // Summary counts findings by severity.

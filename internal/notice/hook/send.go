@@ -184,7 +184,7 @@ func reason(err error) string {
 		return "TLS: the receiver's certificate is for another name"
 	case errors.As(err, &invalid):
 		return "TLS: the receiver's certificate has expired or can't be used"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "TLS: the receiver doesn't speak TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the receiver refused the connection"

@@ -64,10 +64,11 @@ func tables() []string {
 	return []string{
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
-		"scan_artifact", "scan_asset", "scan_batch", "scan_template", "scan_template_tag", "scan_template_word", "scan_template_run",
-		"finding", "finding_doc", "scan_result",
-		"report", "report_run",
+		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
 		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
+		"report", "report_run", "usage_call", "usage_scan",
+		"webhook", "scan_callback", "hook_event", "hook_delivery", "hook_attempt",
+		"scan_template", "scan_template_tag", "scan_template_word", "scan_template_run",
 	}
 }
 
@@ -116,9 +117,9 @@ type estate struct {
 	waiting scan.Scan
 	finding uid.Finding
 	reports reportEstate
+	hooks   hookEstate
 
 	template template.Template // with a schedule, a run and a scan of it
-	reports  reportEstate
 }
 
 func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
@@ -158,6 +159,7 @@ func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
 	e.waiting = h.newScan(org, "nmap", name, "tag")
 	h.furnishTemplate(tb, &e, org, name)
 	h.addScans(tb, e.waiting)
+	e.hooks = h.furnishHooks(tb, org)
 	return e
 }
 
@@ -169,6 +171,7 @@ type attempt func(ctx context.Context) (any, error)
 func isolation(t *testing.T, h *house) {
 	mine, other := h.furnish(t, h.theirs, 1), h.furnish(t, h.ours, 2)
 	h.furnishTriage(t, other.finding)
+	h.furnishUsage(t)
 	before := h.dump(t, h.ours)
 	if len(before) < len(tables())-1 {
 		t.Fatalf("only %d rows are there to be protected", len(before))
@@ -228,7 +231,9 @@ func (h *house) readers(o estate) []portTries {
 	tenants, keys, inventory, sc := h.s.Tenants(), h.s.Access(), h.s.Assets(), h.s.Scans()
 	return []portTries{
 		h.reportReaders(o),
+		h.hookReaders(o),
 		h.triageReaders(o),
+		h.usageReaders(),
 		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{
 			"Organization": func(ctx context.Context) (any, error) {
 				v, err := tenants.Organization(ctx, org)
@@ -283,7 +288,7 @@ func (h *house) readers(o estate) []portTries {
 			"Scan": func(ctx context.Context) (any, error) { return sc.Scan(ctx, org, o.scan.ID) },
 			"Scans": func(ctx context.Context) (any, error) {
 				l, err := sc.Scans(ctx, org, scan.Query{Page: pageAll()})
-				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 4, err
+				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 5, err
 			},
 			"Batch": func(ctx context.Context) (any, error) {
 				b, err := sc.Batch(ctx, org, uid.Batch(o.scan.ID))
