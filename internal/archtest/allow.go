@@ -24,6 +24,12 @@ func Bookkeeping() map[string]string {
 		"rows of a public source beside those that are read":            "the switch that makes them count is audited",
 		"counters of calls that were logged before there were counters": "a digest of entries that are in the log",
 		"a report run is taken; its end is audited":                     "the making is given to one node; what comes of it is the act",
+		"events of the outbox become deliveries":                        "the events' own acts are audited; what is owed follows from them",
+		"who sends a due delivery":                                      "a lease",
+		"outcomes of deliveries":                                        "kept as tries in the delivery log; a webhook's disabling is audited",
+		"deliveries of a webhook that takes none":                       "its disabling or deletion was audited; this follows from it",
+		"deliveries of a deleted webhook":                               "the deletion was audited; this follows from it",
+		"further deliveries of a replay whose order is audited":         "the order's entry stands for all of it",
 		"rate windows": "counters that survive a restart",
 	}
 }
