@@ -27,6 +27,7 @@ type callKey struct {
 
 type scanKey struct {
 	org    uid.Org
+	hours  int64 // length of the row's stretch: 1 or 24
 	hour   int64
 	engine string
 }
@@ -35,6 +36,8 @@ type scanKey struct {
 const hourLen = int64(time.Hour / time.Microsecond)
 
 func hourOf(at int64) int64 { return at - at%hourLen }
+
+func dayOf(at int64) int64 { return at - at%(24*hourLen) }
 
 // call counts an entry by its time.
 func (m *meter) call(org uid.Org, at int64, c usage.CallCount) {
@@ -52,17 +55,20 @@ func (m *meter) call(org uid.Org, at int64, c usage.CallCount) {
 // scan counts what a unit did to scans.
 func (m *meter) scan(list []tally) {
 	for _, t := range list {
-		k := scanKey{t.Org, t.Hour, t.Engine}
-		if sum := m.scans[k]; sum != nil {
-			sum.Add(t.ScanCount)
-			continue
-		}
-		if m.scans == nil {
-			m.scans = map[scanKey]*usage.ScanCount{}
-		}
-		c := t.ScanCount
-		m.scans[k] = &c
+		m.scanIn(scanKey{t.Org, 1, t.Hour, t.Engine}, t.ScanCount)
+		m.scanIn(scanKey{t.Org, 24, dayOf(t.Hour), t.Engine}, t.ScanCount)
 	}
+}
+
+func (m *meter) scanIn(k scanKey, c usage.ScanCount) {
+	if sum := m.scans[k]; sum != nil {
+		sum.Add(c)
+		return
+	}
+	if m.scans == nil {
+		m.scans = map[scanKey]*usage.ScanCount{}
+	}
+	m.scans[k] = &c
 }
 
 // write adds what was gathered to the counters. Rows go in the order of their keys, so that two transactions never
@@ -83,12 +89,12 @@ func (m *meter) write(ctx context.Context, s *Store, tx *sql.Tx) error {
 	if len(m.scans) == 0 {
 		return nil
 	}
-	flat := make([]any, 0, 11*len(m.scans))
+	flat := make([]any, 0, 12*len(m.scans))
 	for _, k := range sortedKeys(m.scans, func(a, b scanKey) int {
-		return cmp.Or(cmp.Compare(a.org, b.org), cmp.Compare(a.hour, b.hour), cmp.Compare(a.engine, b.engine))
+		return cmp.Or(cmp.Compare(a.org, b.org), cmp.Compare(a.hours, b.hours), cmp.Compare(a.hour, b.hour), cmp.Compare(a.engine, b.engine))
 	}) {
 		c := m.scans[k]
-		flat = append(flat, string(k.org), k.hour, k.engine, c.Submitted, c.Returned, c.Completed, c.Failed, c.Cancelled,
+		flat = append(flat, string(k.org), k.hours, k.hour, k.engine, c.Submitted, c.Returned, c.Completed, c.Failed, c.Cancelled,
 			c.Ran, c.Micros, c.Findings)
 	}
 	return s.execMany(ctx, tx, "all.usage_scan_add", flat)

@@ -27,13 +27,18 @@ func (r UsageStore) CallCounts(ctx context.Context, org uid.Org, within usage.Ra
 	return out, err
 }
 
-// ScanCounts returns the scans of each stretch of the given length, oldest first.
-func (r UsageStore) ScanCounts(ctx context.Context, org uid.Org, within usage.Range, step time.Duration) ([]usage.ScanPoint, error) {
-	var out []usage.ScanPoint
-	err := r.each(ctx, org, "usage.scans", rangeArgs(within, step), func(rows *sql.Rows) error {
-		var p usage.ScanPoint
+// Submissions returns the scans submitted in each stretch, an hour or a UTC day, oldest first.
+func (r UsageStore) Submissions(ctx context.Context, org uid.Org, within usage.Range, step time.Duration) ([]usage.Submitted, error) {
+	var out []usage.Submitted
+	hours := int64(1)
+	if step == 24*time.Hour {
+		hours = grain(within)
+	}
+	args := append([]any{hours}, rangeArgs(within, step)...)
+	err := r.each(ctx, org, "usage.submissions", args, func(rows *sql.Rows) error {
+		var p usage.Submitted
 		var start int64
-		if err := rows.Scan(append([]any{&start}, scanDest(&p.ScanCount)...)...); err != nil {
+		if err := rows.Scan(&start, &p.Scans); err != nil {
 			return readFault(err)
 		}
 		p.Start = time.UnixMicro(start).UTC()
@@ -43,10 +48,11 @@ func (r UsageStore) ScanCounts(ctx context.Context, org uid.Org, within usage.Ra
 	return out, err
 }
 
-// EngineCounts returns the scans of each engine, by its id.
+// EngineCounts returns the scans of each engine, by its id. Whole days are read as such.
 func (r UsageStore) EngineCounts(ctx context.Context, org uid.Org, within usage.Range) ([]usage.EngineCount, error) {
 	var out []usage.EngineCount
-	err := r.each(ctx, org, "usage.engines", rangeArgs(within, 0)[:2], func(rows *sql.Rows) error {
+	args := append([]any{grain(within)}, rangeArgs(within, 0)[:2]...)
+	err := r.each(ctx, org, "usage.engines", args, func(rows *sql.Rows) error {
 		var e usage.EngineCount
 		if err := rows.Scan(append([]any{&e.Engine}, scanDest(&e.ScanCount)...)...); err != nil {
 			return readFault(err)
@@ -55,6 +61,15 @@ func (r UsageStore) EngineCounts(ctx context.Context, org uid.Org, within usage.
 		return nil
 	})
 	return out, err
+}
+
+// grain is the length, in hours, of the rows that a range is made of: those of days where it consists of whole ones.
+func grain(r usage.Range) int64 {
+	const day = 24 * time.Hour
+	if r.Start.Truncate(day).Equal(r.Start) && r.End.Truncate(day).Equal(r.End) {
+		return 24
+	}
+	return 1
 }
 
 func rangeArgs(r usage.Range, step time.Duration) []any {

@@ -221,7 +221,7 @@ func TestEntriesFromBeforeTheCountersAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		proven(t, s, orgA) // gives all of them their places
+		proven(t, s, orgA)                  // gives all of them their places
 		for _, statement := range []string{ // as a server left it that knew no counters
 			"DELETE FROM usage_call", "UPDATE log_state SET use_hour = 0, calls = 0, success = 0, errors = 0, micros = 0, max_micros = 0",
 			"INSERT INTO usage_fill (org, next_idx, end_idx) SELECT org, 0, size FROM log_state",

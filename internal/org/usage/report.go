@@ -14,8 +14,8 @@ type Ledger interface {
 	// CallCounts returns the calls of each stretch of the given length, oldest first, without those in which nothing was
 	// called. Stretches are aligned to UTC hours or days; step is one of the two.
 	CallCounts(ctx context.Context, org uid.Org, r Range, step time.Duration) ([]CallPoint, error)
-	// ScanCounts is CallCounts for scans, all engines together.
-	ScanCounts(ctx context.Context, org uid.Org, r Range, step time.Duration) ([]ScanPoint, error)
+	// Submissions is CallCounts for the scans that were submitted.
+	Submissions(ctx context.Context, org uid.Org, r Range, step time.Duration) ([]Submitted, error)
 	// EngineCounts returns the scans of each engine that counted any, by its id.
 	EngineCounts(ctx context.Context, org uid.Org, r Range) ([]EngineCount, error)
 	// Used returns how much of the metric was used in the period ("2026-11").
@@ -31,11 +31,10 @@ type CallPoint struct {
 	Start time.Time
 }
 
-// ScanPoint is what was scanned in a stretch of time.
-type ScanPoint struct {
-	ScanCount
-
+// Submitted is how many scans were submitted in a stretch of time.
+type Submitted struct {
 	Start time.Time
+	Scans int64
 }
 
 // EngineCount is what one engine did.
@@ -127,7 +126,7 @@ func (r *Reports) History(ctx context.Context, org uid.Org, l Lookback, g Granul
 	if err != nil {
 		return History{}, err
 	}
-	scans, err := r.d.Ledger.ScanCounts(ctx, org, within, step)
+	scans, err := r.d.Ledger.Submissions(ctx, org, within, step)
 	if err != nil {
 		return History{}, err
 	}
@@ -145,7 +144,7 @@ func (r *Reports) History(ctx context.Context, org uid.Org, l Lookback, g Granul
 	}
 	for _, s := range scans {
 		if p := place[s.Start.Unix()]; p != nil {
-			p.Scans = s.Submitted
+			p.Scans = s.Scans
 		}
 	}
 	return out, nil

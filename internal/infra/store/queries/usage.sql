@@ -28,9 +28,9 @@ ON CONFLICT (org, hour) DO UPDATE SET calls = usage_call.calls + excluded.calls,
 
 -- name: all.usage_scan_add
 -- all: as all.usage_call_add
-INSERT INTO usage_scan (org, hour, engine, submitted, returned, completed, failed, cancelled, ran, micros, findings)
-VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-ON CONFLICT (org, hour, engine) DO UPDATE SET submitted = usage_scan.submitted + excluded.submitted,
+INSERT INTO usage_scan (org, hours, hour, engine, submitted, returned, completed, failed, cancelled, ran, micros, findings)
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (org, hours, hour, engine) DO UPDATE SET submitted = usage_scan.submitted + excluded.submitted,
     returned = usage_scan.returned + excluded.returned, completed = usage_scan.completed + excluded.completed,
     failed = usage_scan.failed + excluded.failed, cancelled = usage_scan.cancelled + excluded.cancelled,
     ran = usage_scan.ran + excluded.ran, micros = usage_scan.micros + excluded.micros,
@@ -47,17 +47,15 @@ FROM (
     WHERE org = $1 AND use_hour >= $2 AND use_hour < $3 AND calls > 0
 ) AS u GROUP BY start ORDER BY start;
 
--- name: usage.scans
-SELECT hour - hour % CAST($4 AS BIGINT) AS start, CAST(sum(submitted) AS BIGINT), CAST(sum(returned) AS BIGINT),
-       CAST(sum(completed) AS BIGINT), CAST(sum(failed) AS BIGINT), CAST(sum(cancelled) AS BIGINT),
-       CAST(sum(ran) AS BIGINT), CAST(sum(micros) AS BIGINT), CAST(sum(findings) AS BIGINT)
-FROM usage_scan WHERE org = $1 AND hour >= $2 AND hour < $3 GROUP BY start ORDER BY start;
+-- name: usage.submissions
+SELECT hour - hour % CAST($5 AS BIGINT) AS start, CAST(sum(submitted) AS BIGINT) FROM usage_scan
+WHERE org = $1 AND hours = $2 AND hour >= $3 AND hour < $4 GROUP BY start ORDER BY start;
 
 -- name: usage.engines
 SELECT engine, CAST(sum(submitted) AS BIGINT), CAST(sum(returned) AS BIGINT), CAST(sum(completed) AS BIGINT),
        CAST(sum(failed) AS BIGINT), CAST(sum(cancelled) AS BIGINT), CAST(sum(ran) AS BIGINT),
        CAST(sum(micros) AS BIGINT), CAST(sum(findings) AS BIGINT)
-FROM usage_scan WHERE org = $1 AND hour >= $2 AND hour < $3 GROUP BY engine ORDER BY engine;
+FROM usage_scan WHERE org = $1 AND hours = $2 AND hour >= $3 AND hour < $4 GROUP BY engine ORDER BY engine;
 
 -- What the counters need of a scan that has just been changed.
 -- name: usage.scan
@@ -70,8 +68,8 @@ DELETE FROM usage_call WHERE (org, hour) IN (SELECT u.org, u.hour FROM usage_cal
 
 -- name: all.usage_scan_expire
 -- all: as all.usage_call_expire
-DELETE FROM usage_scan WHERE (org, hour, engine) IN
-    (SELECT u.org, u.hour, u.engine FROM usage_scan u WHERE u.hour < $1 LIMIT 500);
+DELETE FROM usage_scan WHERE (org, hours, hour, engine) IN
+    (SELECT u.org, u.hours, u.hour, u.engine FROM usage_scan u WHERE u.hour < $1 LIMIT 500);
 
 -- Entries that were written before there were counters.
 

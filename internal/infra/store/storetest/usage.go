@@ -102,18 +102,22 @@ func usedScans(t *testing.T, h *house) {
 		want := h.recounted(t, org)
 		have := got(h.s.Usage().EngineCounts(ctx, org, h.around()))(t)
 		same(t, "counters of engines", want, have)
+		days := usage.Range{Start: h.around().Start.Truncate(24 * time.Hour), End: h.around().End.Truncate(24 * time.Hour)}
+		same(t, "counters of days", want, got(h.s.Usage().EngineCounts(ctx, org, days))(t))
 		for _, step := range []time.Duration{time.Hour, 24 * time.Hour} {
-			var all, sum usage.ScanCount
-			for _, e := range want {
-				all.Add(e.ScanCount)
-			}
-			for _, p := range got(h.s.Usage().ScanCounts(ctx, org, h.around(), step))(t) {
-				if p.Start != p.Start.Truncate(step) {
-					t.Errorf("a stretch begins at %v", p.Start)
+			for _, within := range []usage.Range{days, h.around()} {
+				var all, sum int64
+				for _, e := range want {
+					all += e.Submitted
 				}
-				sum.Add(p.ScanCount)
+				for _, p := range got(h.s.Usage().Submissions(ctx, org, within, step))(t) {
+					if p.Start != p.Start.Truncate(step) {
+						t.Errorf("a stretch begins at %v", p.Start)
+					}
+					sum += p.Scans
+				}
+				same(t, "submissions", all, sum)
 			}
-			same(t, "counters of stretches", all, sum)
 		}
 	}
 }
@@ -249,7 +253,7 @@ func (h *house) usageReaders() portTries {
 		"CallCounts": func(ctx context.Context) (any, error) {
 			return u.CallCounts(ctx, h.theirs, usage.Range{Start: longAgo(), End: time.Now().Add(time.Hour)}, time.Hour)
 		},
-		"ScanCounts":   func(ctx context.Context) (any, error) { return u.ScanCounts(ctx, h.theirs, all, time.Hour) },
+		"Submissions":  func(ctx context.Context) (any, error) { return u.Submissions(ctx, h.theirs, all, time.Hour) },
 		"EngineCounts": func(ctx context.Context) (any, error) { return u.EngineCounts(ctx, h.theirs, all) },
 		"Used": func(ctx context.Context) (any, error) {
 			return u.Used(ctx, h.theirs, usage.MetricScans, "2001-05")

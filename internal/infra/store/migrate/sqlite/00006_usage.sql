@@ -23,9 +23,11 @@ ALTER TABLE log_state ADD COLUMN errors INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE log_state ADD COLUMN micros INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE log_state ADD COLUMN max_micros INTEGER NOT NULL DEFAULT 0;
 
--- submitted and returned count in the hour of the submission, the rest in that of the end.
+-- submitted and returned count in the hour of the submission, the rest in that of the end. Each is counted twice: in a
+-- row of its hour (hours = 1) and in one of its UTC day (hours = 24), so that long periods read few rows.
 CREATE TABLE usage_scan (
     org       TEXT    NOT NULL,
+    hours     INTEGER NOT NULL,
     hour      INTEGER NOT NULL,
     engine    TEXT    NOT NULL,
     submitted INTEGER NOT NULL,
@@ -36,7 +38,7 @@ CREATE TABLE usage_scan (
     ran       INTEGER NOT NULL,
     micros    INTEGER NOT NULL,
     findings  INTEGER NOT NULL,
-    PRIMARY KEY (org, hour, engine)
+    PRIMARY KEY (org, hours, hour, engine)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX usage_scan_hour ON usage_scan (hour);
 
@@ -49,8 +51,8 @@ CREATE TABLE usage_fill (
 INSERT INTO usage_fill (org, next_idx, end_idx)
 SELECT s.org, coalesce((SELECT max(d.last_idx) + 1 FROM log_drop d WHERE d.org = s.org), 0), s.size FROM log_state s;
 
-INSERT INTO usage_scan (org, hour, engine, submitted, returned, completed, failed, cancelled, ran, micros, findings)
-SELECT org, hour, engine, sum(submitted), 0, sum(completed), sum(failed), sum(cancelled), sum(ran), sum(micros), sum(findings)
+INSERT INTO usage_scan (org, hours, hour, engine, submitted, returned, completed, failed, cancelled, ran, micros, findings)
+SELECT org, 1, hour, engine, sum(submitted), 0, sum(completed), sum(failed), sum(cancelled), sum(ran), sum(micros), sum(findings)
 FROM (
     SELECT org, created_at - created_at % 3600000000 AS hour, engine, 1 AS submitted, 0 AS completed, 0 AS failed,
            0 AS cancelled, 0 AS ran, 0 AS micros, 0 AS findings
@@ -61,3 +63,8 @@ FROM (
            coalesce(json_extract(summary, '$.total'), 0)
     FROM scan WHERE ended_at <> 0
 ) AS s GROUP BY org, hour, engine;
+
+INSERT INTO usage_scan (org, hours, hour, engine, submitted, returned, completed, failed, cancelled, ran, micros, findings)
+SELECT org, 24, hour - hour % 86400000000 AS day, engine, sum(submitted), 0, sum(completed), sum(failed), sum(cancelled), sum(ran),
+       sum(micros), sum(findings)
+FROM usage_scan GROUP BY org, day, engine;
