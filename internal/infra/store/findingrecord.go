@@ -231,36 +231,51 @@ func (r *recording) write(ctx context.Context) error {
 func (r *recording) upsert(ctx context.Context) error {
 	slices.SortFunc(r.renewed, func(a, b renewal) int { return strings.Compare(a.print, b.print) })
 	left := map[string]*renewal{}
-	plain := true
-	for i := range r.renewed {
-		left[r.renewed[i].print] = &r.renewed[i]
-		plain = plain && r.renewed[i].plain
+	plain := len(r.renewed) > 0
+	for i, n := range r.renewed {
+		left[n.print] = &r.renewed[i]
+		plain = plain && n.plain && n.history
 	}
 	if plain {
-		if err := r.put(ctx, "finding.touch", left); err != nil {
+		if err := r.touch(ctx, left); err != nil {
 			return err
 		}
 	}
-	return r.put(ctx, "finding.upsert", left)
-}
-
-// put writes what is left, and takes what was written from it.
-func (r *recording) put(ctx context.Context, name string, left map[string]*renewal) error {
 	rows := make([][]any, 0, len(left))
 	for _, n := range r.renewed {
 		if left[n.print] != nil {
 			rows = append(rows, n.row)
 		}
 	}
-	return r.t.eachMany(ctx, name, rows, func(rows *sql.Rows) error {
+	return r.t.eachMany(ctx, "finding.upsert", rows, func(rows *sql.Rows) error {
 		var print, was string
 		var id uid.Finding
 		var now cell
-		var entries, revision int64
-		if err := rows.Scan(&print, &id, &now.status, &now.severity, &was, &entries, &revision); err != nil {
+		var entries int64
+		if err := rows.Scan(&print, &id, &now.status, &now.severity, &was, &entries); err != nil {
 			return internal("a finding can't be read", err)
 		}
 		r.settle(left[print], id, now, cellOf(was), entries)
+		return nil
+	})
+}
+
+// touch writes findings of which nothing is new but that they were seen, and takes them from what is left.
+func (r *recording) touch(ctx context.Context, left map[string]*renewal) error {
+	ids := make([]uid.Finding, len(r.renewed))
+	for i, n := range r.renewed {
+		ids[i] = r.known[n.print].id
+	}
+	seen := []any{micros(r.at), string(r.scan.ID), micros(r.scan.StartedAt), int64(1)}
+	return eachOf(ctx, &r.t.handle, "finding.touch", seen, ids, func(rows *sql.Rows) error {
+		var print string
+		var id uid.Finding
+		var now cell
+		var entries int64
+		if err := rows.Scan(&print, &id, &now.status, &now.severity, &entries); err != nil {
+			return internal("a finding can't be read", err)
+		}
+		r.settle(left[print], id, now, now, entries)
 		delete(left, print)
 		return nil
 	})

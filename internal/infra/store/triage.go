@@ -126,7 +126,7 @@ func (r TriageStore) Finding(ctx context.Context, org uid.Org, id uid.Finding) (
 	if err != nil {
 		return triage.Finding{}, err
 	}
-	return list[0], nil
+	return list[0], r.reader.s.Enrich(ctx, &list[0].Finding)
 }
 
 // History returns what happened to a finding, newest first; NotFound where there is none.

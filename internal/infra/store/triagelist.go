@@ -53,7 +53,14 @@ func (r TriageStore) Findings(ctx context.Context, org uid.Org, q triage.Query) 
 		out.Total, err = findingTotal(ctx, v, q, ranges, countOf(cells, q.Filter))
 		return err
 	})
-	return out, err
+	if err != nil {
+		return triage.List{}, err
+	}
+	found := make([]*finding.Finding, len(out.Items))
+	for i := range out.Items {
+		found[i] = &out.Items[i].Finding
+	}
+	return out, r.reader.s.Enrich(ctx, found...)
 }
 
 // mergedKeys reads the page's keys and one more where there are further ones.

@@ -177,14 +177,14 @@ func (s *Service) DecideGuarded(ctx context.Context, a access.Actor, ids []uid.F
 			targets = append(targets, target{id, g})
 		}
 	}
-	out, _, err := s.decide(ctx, a, targets, d)
+	out, _, err := s.decide(ctx, a, targets, d, event.FindingsDecided)
 	return out, err
 }
 
 // DecideOne decides on one finding and returns it as it is now. NotFound where there is none, Conflict where it stands
 // otherwise than the guard says.
 func (s *Service) DecideOne(ctx context.Context, a access.Actor, id uid.Finding, d Decision, g Guard) (Finding, error) {
-	out, held, err := s.decide(ctx, a, []target{{id, g}}, d)
+	out, held, err := s.decide(ctx, a, []target{{id, g}}, d, event.FindingDecided)
 	if err != nil {
 		return Finding{}, err
 	}
@@ -201,7 +201,7 @@ func (s *Service) DecideOne(ctx context.Context, a access.Actor, id uid.Finding,
 
 // decide runs one decision on targets without duplicates, at most MaxIDs, and returns the findings that were held, as
 // they are now.
-func (s *Service) decide(ctx context.Context, a access.Actor, targets []target, d Decision) (Decided, map[uid.Finding]Finding, error) {
+func (s *Service) decide(ctx context.Context, a access.Actor, targets []target, d Decision, act event.Audit) (Decided, map[uid.Finding]Finding, error) {
 	now := s.now()
 	d, err := d.checked(now)
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *Service) decide(ctx context.Context, a access.Actor, targets []target, 
 	}
 	var out Decided
 	var held map[uid.Finding]Finding
-	ev := audit.Event{Type: event.FindingDecided, Resource: audit.Resource{Kind: "finding"}, Reason: string(d.Status)}
+	ev := audit.Event{Type: act, Resource: audit.Resource{Kind: "finding"}, Reason: string(d.Status)}
 	if len(targets) == 1 && uid.Valid(string(targets[0].id)) {
 		ev.Resource.ID = string(targets[0].id)
 	} else {

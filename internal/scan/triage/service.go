@@ -175,7 +175,7 @@ func (s *Service) DecideMatching(ctx context.Context, a access.Actor, f Filter, 
 	}
 	out := Decided{Counts: map[Result]int{}}
 	for part := range slices.Chunk(targets, MaxIDs) {
-		done, _, err := s.decide(ctx, a, part, d)
+		done, _, err := s.decide(ctx, a, part, d, event.FindingsDecided)
 		if err != nil {
 			return Decided{}, err
 		}

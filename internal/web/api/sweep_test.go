@@ -25,6 +25,9 @@ func example(r string) string {
 	if strings.HasSuffix(r, "/rotate") {
 		return ""
 	}
+	if strings.HasPrefix(r, "/api/findings/") {
+		return `{"status":"confirmed"}`
+	}
 	if r == "/api/reports/{id}" {
 		return `{"name":"n","kind":"findings"}`
 	}
@@ -109,7 +112,8 @@ func TestAnotherOrganizationsResourceIsAsMissingAsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := map[string]string{
-		"report": string(b.someReport(b.theirs).ID), "asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
+		"finding": string(b.found(b.theirs, "192.0.2.7", 1)[0]),
+		"report":  string(b.someReport(b.theirs).ID), "asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
 		"scan_template": string(b.someTemplate(b.theirs).ID),
 	}
 	swept := 0
@@ -223,7 +227,10 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 	done, queued := b.someScan(b.ours, scan.Completed), b.someScan(b.ours, scan.Queued)
 	rep := b.someReport(b.ours)
 	made := b.someRun(rep, "document")
+	seen := string(b.found(b.ours, "192.0.2.7", 1)[0])
 	bodies := map[string]string{
+		"POST /api/findings/{id}/triage":                   `{"status":"confirmed"}`,
+		"POST /api/findings/triage":                        `{"status":"confirmed","ids":["` + seen + `"]}`,
 		"POST /api/assets":                                 `{"name":"192.0.2.77"}`,
 		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
 		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
@@ -247,6 +254,9 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 			return
 		}
 		id := map[string]string{"asset": string(a.ID), "api_key": k, "scan": string(done.ID)}[r.Resource]
+		if r.Resource == "finding" {
+			id = seen
+		}
 		if strings.HasSuffix(r.Path, "/cancel") {
 			id = string(queued.ID)
 		}

@@ -91,6 +91,7 @@ const (
 	FindingHistoryRead Audit = "finding.history.read"
 	FindingSummaryRead Audit = "finding.summary.read"
 	FindingDecided     Audit = "finding.triaged"
+	FindingsDecided    Audit = "findings.triaged" // many in one call
 	FindingExpired     Audit = "finding.expired" // the server opened findings whose acceptance had ended
 )
 

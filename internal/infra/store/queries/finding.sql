@@ -28,20 +28,7 @@ ON CONFLICT (org, fingerprint) DO UPDATE SET case_key = excluded.case_key, host 
     fixed_at = CASE WHEN finding.status = 'fixed' AND (finding.fixed_scan IS NOT NULL OR finding.fixed_at <= excluded.look_at)
         THEN 0 ELSE finding.fixed_at END,
     fixed_scan = CASE WHEN finding.status = 'fixed' THEN NULL ELSE finding.fixed_scan END
-RETURNING fingerprint, id, status, severity, was, entries, revision;
-
--- What a scan sees as it was seen before, which is most of what a re-scan sees: nothing is written that an index holds
--- beside the time. A row that doesn't fit stays as it is and doesn't come back, and finding.upsert takes it.
--- name: finding.touch
-INSERT INTO finding (org, id, engine, fingerprint, case_key, host, severity, status, first_seen_at, last_seen_at, scan,
-                     engines, digest, place, category, kind, cves, first_scan, look_at, entries, revision)
-VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
-ON CONFLICT (org, fingerprint) DO UPDATE SET last_seen_at = excluded.last_seen_at, scan = excluded.scan,
-    look_at = excluded.look_at, entries = finding.entries + excluded.entries,
-    was = finding.status || '/' || finding.severity
-WHERE finding.digest = excluded.digest AND finding.engines = excluded.engines AND finding.status <> 'fixed'
-    AND finding.unseen_at = 0
-RETURNING fingerprint, id, status, severity, was, entries, revision;
+RETURNING fingerprint, id, status, severity, was, entries;
 
 -- name: finding.doc_put
 INSERT INTO finding_doc (org, id, doc) VALUES /*rows*/ ($1, $2, $3)

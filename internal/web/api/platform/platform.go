@@ -90,6 +90,7 @@ type Deps struct {
 	Assets        Assets
 	Organizations Organizations
 	Reports       Reports
+	Findings      Findings
 	Log           Log
 	Health        Health
 	Intel         Intel
@@ -103,7 +104,7 @@ type Deps struct {
 // Routes is this part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d}
-	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.statusRoutes(), h.reportRoutes())
+	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.statusRoutes(), h.reportRoutes(), h.findingRoutes(), h.triageRoutes())
 }
 
 type handlers struct{ d Deps }
