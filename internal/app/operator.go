@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -29,7 +30,7 @@ type act func(ctx context.Context, g *ground, order json.RawMessage, out io.Writ
 
 // acts lists everything that the socket takes.
 func acts() map[string]act {
-	return map[string]act{
+	all := map[string]act{
 		"intel.status": typed(intelStatus),
 		"init":         typed(initialize),
 		"server":       typed(serverState),
@@ -44,6 +45,8 @@ func acts() map[string]act {
 		"log.export":   exportLog,
 		"log.erase":    typed(eraseLog),
 	}
+	maps.Copy(all, keyActs())
+	return all
 }
 
 // typed makes an act of a function from an order to an answer.

@@ -158,7 +158,16 @@ func given(n int) *int {
 }
 
 func (g *ground) showKey(k access.Key) client.Key {
-	out := client.Key{ID: string(k.ID), Name: k.Name, Prefix: k.Prefix, Status: string(k.State(g.now())), CreatedAt: k.CreatedAt}
+	out := client.Key{
+		ID: string(k.ID), Name: k.Name, Prefix: k.Prefix, Status: string(k.State(g.now())), CreatedAt: k.CreatedAt, Description: k.Description,
+		AllowedScanTypes: k.Engines, RateLimitPerMinute: k.Windows.PerMinute, RateLimitPerHour: k.Windows.PerHour, RateLimitPerDay: k.Windows.PerDay,
+	}
+	for _, p := range k.Addresses {
+		out.AllowedIPAddresses = append(out.AllowedIPAddresses, p.String())
+	}
+	if g.now().Before(k.PreviousExpires) {
+		out.PreviousExpiresAt = &k.PreviousExpires
+	}
 	for _, s := range k.Scopes {
 		out.Scopes = append(out.Scopes, string(s))
 	}

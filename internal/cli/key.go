@@ -20,11 +20,11 @@ type keyCommand struct {
 func key(stdio IO) *cobra.Command {
 	k := &keyCommand{IO: stdio}
 	c := &cobra.Command{
-		Use: "key", Short: "API keys: create, list, revoke",
+		Use: "key", Short: "API keys: create, list, change, rotate, suspend, revoke",
 		Long: "API keys, either over the API (ASSAY_API_KEY holds a key with the scope keys:manage) or, as operator, on a data folder\n" +
 			"(--data), also beside a running server.",
 	}
-	for _, sub := range []*cobra.Command{k.create(), k.list(), k.revoke()} {
+	for _, sub := range []*cobra.Command{k.create(), k.list(), k.get(), k.update(), k.rotate(), k.suspend(), k.resume(), k.revoke()} {
 		serverFlags(sub, &k.server)
 		dataFlag(sub)
 		orgFlag(sub, &k.org)

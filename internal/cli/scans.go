@@ -47,10 +47,10 @@ type scansCommand struct {
 func scans(stdio IO) *cobra.Command {
 	s := &scansCommand{IO: stdio}
 	c := &cobra.Command{
-		Use: "scans", Short: "Scans over the API: submit, list, get, watch, results, cancel",
+		Use: "scans", Short: "Scans over the API: submit, batch, list, tag, watch, results, compare, cancel",
 		Long: "Scans over the API of a running server. The server is --server or ASSAY_SERVER, the key is ASSAY_API_KEY.",
 	}
-	for _, sub := range []*cobra.Command{s.submit(), s.list(), s.get(), s.watch(), s.results(), s.cancel()} {
+	for _, sub := range []*cobra.Command{s.submit(), s.batch(), s.list(), s.get(), s.tag(), s.watch(), s.results(), s.compare(), s.cancel()} {
 		serverFlags(sub, &s.server)
 		sub.Flags().BoolVar(&s.json, "json", false, "print JSON")
 		c.AddCommand(sub)
@@ -103,6 +103,7 @@ func (s *scansCommand) submit() *cobra.Command {
 	f.StringArrayVar(&pairs, "option", nil, "an engine option as NAME=VALUE; commas part the values of a list")
 	f.StringVar(&config, "engine-config", "", "a file with the scan's config as a JSON object (headers, authentication, ...); - reads standard input")
 	f.StringVar(&o.AssetID, "asset", "", "the id of the asset that the scan is about")
+	f.StringVar(&o.CallbackURL, "callback-url", "", "told once of the scan's end, signed with the organization's callback secret")
 	f.StringVar(&once, "idempotency-key", "", "makes a repeated call take effect once")
 	f.BoolVar(&wait, "watch", false, "follow it to its end and print the findings")
 	return c

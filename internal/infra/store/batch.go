@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/scan"
@@ -88,21 +90,35 @@ func batchItems(ctx context.Context, v *View, docs []batchItemDoc) ([]scan.Batch
 			items[i].Refused = items[i].Refused.With(f.Location, f.Message)
 		}
 	}
-	for len(ids) > 0 {
-		n := min(len(ids), maxRows)
-		err := eachOf(ctx, &v.handle, "batch.scans", nil, ids[:n], func(rows *sql.Rows) error {
-			var row scanRow
-			if err := rows.Scan(row.dest()...); err != nil {
-				return internal("a scan can't be read", err)
-			}
-			s, err := row.done(v.scope.org)
-			items[at[s.ID]].Scan = s
-			return err
-		})
+	for part := range slices.Chunk(ids, maxRows) {
+		err := v.eachScan(ctx, part, func(s scan.Scan) { items[at[s.ID]].Scan = s })
 		if err != nil {
 			return nil, err
 		}
-		ids = ids[n:]
 	}
 	return items, nil
+}
+
+// eachScan reads the scans of these ids, at most 500, in no order.
+func (h *handle) eachScan(ctx context.Context, ids []uid.Scan, f func(scan.Scan)) error {
+	q, args, err := h.find("scan.rows", nil)
+	if err != nil {
+		return err
+	}
+	c := composed{d: h.s.dialect, args: args}
+	c.text.WriteString(q.text)
+	values := make([]any, len(ids))
+	for i, id := range ids {
+		values[i] = string(id)
+	}
+	c.add(" AND s.id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", values...)
+	return h.eachText(ctx, c.text.String(), c.args, func(rows *sql.Rows) error {
+		var row scanRow
+		if err := rows.Scan(row.dest()...); err != nil {
+			return internal("a scan can't be read", err)
+		}
+		s, err := row.done(h.scope.org)
+		f(s)
+		return err
+	})
 }

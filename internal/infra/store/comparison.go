@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/comparison"
@@ -65,7 +66,7 @@ func (r ComparisonStore) Counted(ctx context.Context, org uid.Org, id, than uid.
 func (r ComparisonStore) Weaknesses(ctx context.Context, org uid.Org, side comparison.Side) (found []scan.Result, more bool, err error) {
 	err = r.generations(ctx, org, side.Scan, side.Than, func(ctx context.Context, v *View, mine, theirs int64) error {
 		found = nil
-		l := &listing{base: "result.rows", order: "r.position", oldest: true, page: page.Request{Limit: side.Limit, Offset: side.Offset}}
+		l := &listing{base: "result.keys", order: "r.position", oldest: true, page: page.Request{Limit: side.Limit, Offset: side.Offset}}
 		l.leading("r.scan = ? AND r.generation = ?", string(side.Scan), mine)
 		if side.After >= 0 {
 			l.leading("r.position > ?", side.After)
@@ -73,23 +74,51 @@ func (r ComparisonStore) Weaknesses(ctx context.Context, org uid.Org, side compa
 		if side.Severity != "" {
 			l.leading("r.position >= ? AND r.position < ?", position(side.Severity, 0), int64(side.Severity.Rank()+1)<<32)
 		}
-		l.also("r.position = (SELECT min(w.position) FROM scan_result w WHERE w.org = r.org AND w.scan = r.scan " +
+		// Subqueries that count are asked row by row, so that a page stops when it is full: for an EXISTS, PostgreSQL would
+		// join all of both scans. The sum keeps it from seeking the least position through the whole scan.
+		l.also("r.position = (SELECT min(w.position + 0) FROM scan_result w WHERE w.org = r.org AND w.scan = r.scan " +
 			"AND w.generation = r.generation AND w.finding = r.finding)")
-		not := "NOT "
+		among := "= 0"
 		if side.Shared {
-			not = ""
+			among = "> 0"
 		}
-		l.also(not+"EXISTS (SELECT 1 FROM scan_result o WHERE o.org = r.org AND o.scan = ? AND o.generation = ? AND o.finding = r.finding)",
+		l.also("(SELECT count(*) FROM scan_result o WHERE o.org = r.org AND o.scan = ? AND o.generation = ? AND o.finding = r.finding) "+among,
 			string(side.Than), theirs)
+		var places []any
 		var err error
 		more, err = l.run(ctx, v, func(rows *sql.Rows) error {
-			one, err := scanResult(rows)
-			found = append(found, one)
-			return err
+			var at int64
+			err := rows.Scan(&at)
+			places = append(places, at)
+			return readFault(err)
 		})
+		if err != nil || len(places) == 0 {
+			return err
+		}
+		found, err = resultsAt(ctx, v, side.Scan, mine, places)
 		return err
 	})
 	return found, more, err
+}
+
+// resultsAt reads the results of a try at these positions, in their order. Places are found apart from what is there,
+// because a plan that joins both begins with the findings of all scans.
+func resultsAt(ctx context.Context, v *View, id uid.Scan, generation int64, places []any) ([]scan.Result, error) {
+	q, args, err := v.find("result.rows", nil)
+	if err != nil {
+		return nil, err
+	}
+	c := composed{d: v.s.dialect, args: args}
+	c.text.WriteString(q.text)
+	c.add(" AND r.scan = ? AND r.generation = ?", string(id), generation)
+	c.add(" AND r.position IN (?"+strings.Repeat(", ?", len(places)-1)+") ORDER BY r.position", places...)
+	var out []scan.Result
+	err = v.eachText(ctx, c.text.String(), c.args, func(rows *sql.Rows) error {
+		one, err := scanResult(rows)
+		out = append(out, one)
+		return err
+	})
+	return out, err
 }
 
 // addCount adds n findings of a severity's rank.

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -27,6 +29,9 @@ const (
 	reachAll = 4096
 	reachMin = 50
 	reachMax = 512
+	// reachBehind is how far it looks behind a head that can't start, and behindMost how many it takes from there.
+	reachBehind = 10_000
+	behindMost  = 256
 )
 
 // Admit shows decide what waits and what runs, and in the same transaction admits what it picks: the fence rises, the
@@ -43,7 +48,7 @@ func (l Line) Admit(ctx context.Context, now, leaseUntil time.Time,
 		if err := t.row(ctx, "all.line.lock", nil, &locked); err != nil {
 			return err
 		}
-		waiting, err := lineWaiting(ctx, t)
+		waiting, reach, err := lineWaiting(ctx, t)
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
@@ -55,7 +60,15 @@ func (l Line) Admit(ctx context.Context, now, leaseUntil time.Time,
 		if err != nil {
 			return err
 		}
-		for _, w := range decide(waiting, running, limits) {
+		picked := decide(waiting, running, limits)
+		behind, err := lineBehind(ctx, t, waiting, blocked(waiting, picked, running, limits, reach))
+		if err != nil {
+			return err
+		}
+		if len(behind) > 0 {
+			picked = append(picked, decide(behind, with(running, picked), limits)...)
+		}
+		for _, w := range picked {
 			ok, err := t.admit(ctx, w, leaseUntil)
 			if err != nil {
 				return err
@@ -85,25 +98,91 @@ func (t *Tx) admit(ctx context.Context, w scan.Waiting, leaseUntil time.Time) (b
 	return true, t.enqueue(ctx, job.Scan{Org: w.Org, Scan: w.Scan, Fence: fence})
 }
 
-// lineWaiting reads the head of every organization's line, in order of due.
-func lineWaiting(ctx context.Context, t *Tx) ([]scan.Waiting, error) {
+// lineWaiting reads the head of every organization's line, in order of due, and says how long a head may be.
+func lineWaiting(ctx context.Context, t *Tx) ([]scan.Waiting, int, error) {
 	var orgs int64
 	if err := t.row(ctx, "all.line.orgs", nil, &orgs); err != nil || orgs == 0 {
-		return nil, err
+		return nil, 0, err
 	}
 	reach := min(max(reachAll/orgs, reachMin), reachMax)
 	var out []scan.Waiting
-	err := t.each(ctx, "all.line.waiting", []any{reach}, func(rows *sql.Rows) error {
+	err := t.each(ctx, "all.line.waiting", []any{reach}, waitingInto(&out))
+	return out, int(reach), err
+}
+
+func waitingInto(out *[]scan.Waiting) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
 		var w scan.Waiting
 		var due int64
 		if err := rows.Scan(&w.Org, &w.Scan, &w.Engine, &w.Host, &due); err != nil {
 			return internal("a waiting scan can't be read", err)
 		}
 		w.Due = timeOf(due)
-		out = append(out, w)
+		*out = append(*out, w)
 		return nil
-	})
-	return out, err
+	}
+}
+
+// stuck is an organization that may start more than the head of its line lets it.
+type stuck struct {
+	org   uid.Org
+	hosts int // how many scans may run on one of its hosts
+}
+
+// blocked returns the organizations whose head is as long as is read, and that could start more than was picked of it.
+func blocked(waiting, picked []scan.Waiting, running []scan.Slot, limits map[uid.Org]tenant.Concurrency, reach int) []stuck {
+	heads, used, taken := map[uid.Org]int{}, map[uid.Org]int{}, map[uid.Org]int{}
+	for _, w := range waiting {
+		heads[w.Org]++
+	}
+	for _, s := range running {
+		used[s.Org]++
+	}
+	for _, w := range picked {
+		used[w.Org]++
+		taken[w.Org]++
+	}
+	var out []stuck
+	for org, n := range heads {
+		if n >= reach && taken[org] < n && used[org] < limits[org].Organization {
+			out = append(out, stuck{org, limits[org].TargetHost})
+		}
+	}
+	slices.SortFunc(out, func(a, b stuck) int { return cmp.Compare(a.org, b.org) })
+	return out
+}
+
+// maxStuck bounds behind how many heads one look goes. Where there are more, they take turns by the clock.
+const maxStuck = 8
+
+// lineBehind reads what could start behind the heads of organizations, without what is in a head itself.
+func lineBehind(ctx context.Context, t *Tx, head []scan.Waiting, orgs []stuck) ([]scan.Waiting, error) {
+	if len(orgs) == 0 {
+		return nil, nil
+	}
+	inHead := make(map[uid.Scan]bool, len(head))
+	for _, w := range head {
+		inHead[w.Scan] = true
+	}
+	first := int(t.s.now().Unix() % int64(len(orgs)))
+	var out []scan.Waiting
+	for i := range min(len(orgs), maxStuck) {
+		o := orgs[(first+i)%len(orgs)]
+		err := t.each(ctx, "all.line.behind", []any{string(o.org), reachBehind, o.hosts, behindMost}, waitingInto(&out))
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(out, func(w scan.Waiting) bool { return inHead[w.Scan] }), nil
+}
+
+// with counts what was picked among what runs.
+func with(running []scan.Slot, picked []scan.Waiting) []scan.Slot {
+	out := slices.Clone(running)
+	for _, w := range picked {
+		out = append(out, scan.Slot{Org: w.Org, Scan: w.Scan, Engine: w.Engine, Host: w.Host})
+	}
+	return out
 }
 
 func lineSlots(ctx context.Context, h *handle, name string, args []any) ([]scan.Slot, error) {

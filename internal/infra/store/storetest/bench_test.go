@@ -19,6 +19,7 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
+	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/page"
@@ -52,9 +53,9 @@ func newWorks(b *testing.B, s *store.Store) *works {
 
 func (w *works) unit(f func(context.Context, scan.Tx) error) {
 	w.b.Helper()
-	err := w.s.Scans().Change(w.b.Context(), w.org, audit.Bookkeeping("a benchmark"), f)
+	err := w.s.Scans().Change(w.b.Context(), w.org, audit.Event{Type: event.ScanStartedBy}, f)
 	for err != nil && fault.KindOf(err) == fault.Unavailable { // a unit ran out of its time on a busy machine
-		err = w.s.Scans().Change(w.b.Context(), w.org, audit.Bookkeeping("a benchmark"), f)
+		err = w.s.Scans().Change(w.b.Context(), w.org, audit.Event{Type: event.ScanStartedBy}, f)
 	}
 	if err != nil {
 		w.b.Fatal(err)

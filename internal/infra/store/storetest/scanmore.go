@@ -249,3 +249,33 @@ func droppedScans(t *testing.T, h *house) {
 		t.Errorf("organizations %+v", orgs)
 	}
 }
+
+// behindTheHead checks that thousands of scans of one host, and thousands of one engine, hide nothing that could start,
+// whatever they are due.
+func behindTheHead(t *testing.T, h *house) {
+	const many = 1200
+	add := func(engine string, host func(int) string) {
+		var list []scan.Scan
+		for i := range many {
+			list = append(list, h.newScan(h.ours, engine, host(i)))
+		}
+		must(t, h.scans(t, h.ours, func(ctx context.Context, tx scan.Tx) error { return tx.InsertScans(ctx, list) }))
+	}
+	add("nmap", func(int) string { return "busy" })
+	add("nuclei", func(i int) string { return fmt.Sprint("host-", i) })
+	last := h.newScan(h.ours, "zap", "idle")
+	h.addScans(t, last, h.newScan(h.theirs, "nmap", "host"))
+	if n := h.admit(t, greedy); n != 8 {
+		t.Errorf("%d are let start; want 2 on the busy host, 4 of the busy engine, 1 behind them, 1 of theirs", n)
+	}
+	started := false
+	for _, j := range h.taken() {
+		started = started || j.Scan == last.ID
+	}
+	if !started {
+		t.Error("what waits behind thousands doesn't start")
+	}
+	if n := h.admit(t, greedy); n != 0 {
+		t.Errorf("%d more are let start over the limits", n)
+	}
+}

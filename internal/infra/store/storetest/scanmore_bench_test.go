@@ -12,7 +12,6 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/comparison"
 	"assay.dev/assay/internal/scan/finding"
-	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/page"
 	"assay.dev/assay/internal/word/uid"
@@ -20,7 +19,8 @@ import (
 
 // BenchmarkBatch writes a thousand scans in one unit, as a batch does.
 func BenchmarkBatch(b *testing.B) {
-	eachDatabase(b, func(b *testing.B, w *works) {
+	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		w := newWorks(b, s)
 		for b.Loop() {
 			var list []scan.Scan
 			var subjects []string
@@ -52,13 +52,6 @@ func BenchmarkBatch(b *testing.B) {
 	})
 }
 
-func eachDatabase(b *testing.B, f func(*testing.B, *works)) {
-	b.Helper()
-	for name, open := range map[string]func(testing.TB, ...testkit.Option) *store.Store{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
-		b.Run(name, func(b *testing.B) { f(b, newWorks(b, open(b))) })
-	}
-}
-
 // compared makes two scans of n findings each, of which every tenth is only in one of them.
 func (w *works) compared(n int) (base, other scan.Scan) {
 	w.b.Helper()
@@ -78,7 +71,10 @@ func (w *works) compared(n int) (base, other scan.Scan) {
 				Fingerprint: fmt.Sprintf("w1:%064d", i), Occurrence: fmt.Sprintf("o1:%064d", i), Ordinal: i,
 			})
 			if len(part) == 200 || i >= n-2 {
-				w.unit(func(ctx context.Context, tx scan.Tx) error { _, err := tx.RecordFindings(ctx, s, part, time.Now()); return err })
+				w.unit(func(ctx context.Context, tx scan.Tx) error {
+					_, err := tx.RecordFindings(ctx, s, part, time.Now())
+					return err
+				})
 				part = nil
 			}
 		}
@@ -92,7 +88,8 @@ func (w *works) compared(n int) (base, other scan.Scan) {
 
 // BenchmarkComparison compares two scans of 100,000 findings.
 func BenchmarkComparison(b *testing.B) {
-	eachDatabase(b, func(b *testing.B, w *works) {
+	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		w := newWorks(b, s)
 		base, other := w.compared(100_000)
 		b.Run("summary", func(b *testing.B) {
 			for b.Loop() {
