@@ -129,7 +129,7 @@ func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error 
 		Templates: a.templating(p, scans),
 	})
 	table = append(table, platform.Routes(platform.Deps{
-		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Findings: a.triaging(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(),
+		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Findings: a.triaging(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(), VEX: a.exchanging(scans),
 		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now, TLS: a.tlsStatus,
 	})...)
 	table = append(table, vaultapi.Routes(vaultapi.Deps{

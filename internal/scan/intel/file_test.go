@@ -18,33 +18,33 @@ import (
 	"assay.dev/assay/internal/word/fault"
 )
 
-func file(t testing.TB, name string) []byte {
-	t.Helper()
+func file(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
-func packed(t testing.TB, b []byte) []byte {
-	t.Helper()
+func packed(tb testing.TB, b []byte) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
 	if _, err := z.Write(b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.Bytes()
 }
 
-func read(t testing.TB, src intel.Source, b []byte) intel.Set {
-	t.Helper()
+func read(tb testing.TB, src intel.Source, b []byte) intel.Set {
+	tb.Helper()
 	set, err := intel.Read(src, bytes.NewReader(b))
 	if err != nil {
-		t.Fatalf("%v (%+v)", err, fault.Of(err).Fields)
+		tb.Fatalf("%v (%+v)", err, fault.Of(err).Fields)
 	}
 	return set
 }

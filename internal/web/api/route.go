@@ -31,6 +31,7 @@ type Route[I, O any] struct {
 	Errors      []int // statuses of errors beyond those that follow from the rest
 	MaxBody     int64 // 0 = mw.DefaultMaxBody
 	Exempt      bool  // neither counted nor audited
+	Document    bool  // the body is a document of another standard, which the handler reads itself
 	BeforeReset bool  // open to a user who must change the password first
 	Auditors    bool  // a read that signed-in auditors may do without the scope, which would let them change things too
 
@@ -89,6 +90,7 @@ func Op[I, O any](r Route[I, O]) Entry {
 	e.bind = func(a *API) {
 		op := a.operation(r.ID, e.route, r.Errors)
 		op.Summary, op.Description, op.Tags = r.Summary, r.Description, r.Tags
+		op.SkipValidateBody = r.Document
 		a.produces(&op, r.Produces)
 		huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 			out, err := serve(ctx, a, &r, in)

@@ -92,7 +92,7 @@ const (
 	FindingSummaryRead Audit = "finding.summary.read"
 	FindingDecided     Audit = "finding.triaged"
 	FindingsDecided    Audit = "findings.triaged" // many in one call
-	FindingExpired     Audit = "finding.expired" // the server opened findings whose acceptance had ended
+	FindingExpired     Audit = "finding.expired"  // the server opened findings whose acceptance had ended
 )
 
 // What an organization used.

@@ -90,6 +90,7 @@ func Run(t *testing.T, open Open) {
 		{"scans of templates", templateScans},
 		{"the agenda", agenda},
 		{"a due time is taken once", takenOnce},
+		{"findings by their CVE ids", byCVE},
 		{"isolation", isolation},
 	}
 	for _, b := range behaviours {

@@ -94,6 +94,7 @@ type Deps struct {
 	Log           Log
 	Health        Health
 	Intel         Intel
+	VEX           VEX
 	Metrics       http.Handler // GET /metrics
 	Build         Build
 	Started       time.Time
@@ -104,7 +105,7 @@ type Deps struct {
 // Routes is this part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d}
-	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.statusRoutes(), h.reportRoutes(), h.findingRoutes(), h.triageRoutes())
+	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.vexRoutes(), h.statusRoutes(), h.reportRoutes(), h.findingRoutes(), h.triageRoutes())
 }
 
 type handlers struct{ d Deps }
