@@ -79,8 +79,8 @@ func (s *Service) Deliveries(ctx context.Context, org uid.Org, q DeliveryQuery) 
 
 // Delivery returns one delivery of a webhook, with every try.
 func (s *Service) Delivery(ctx context.Context, org uid.Org, id uid.Webhook, d uid.Delivery) (Delivery, error) {
-	if !ValidID(string(id)) {
-		return Delivery{}, missing()
+	if _, err := s.Get(ctx, org, id); err != nil {
+		return Delivery{}, err
 	}
 	found, err := s.DeliveryByID(ctx, org, d)
 	if err == nil && found.Hook != id {
@@ -226,7 +226,7 @@ const CallbackRecord = tenant.CallbackRecord
 // callback is a NotFound fault.
 func (s *Service) Callback(ctx context.Context, org uid.Org, q DeliveryQuery) (string, DeliveryList, error) {
 	if !uid.Valid(string(q.Scan)) {
-		return "", DeliveryList{}, fault.Missing("scan")
+		return "", DeliveryList{}, fault.Missing("callback")
 	}
 	address, err := s.d.Store.Callback(ctx, org, q.Scan)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -121,9 +122,19 @@ func (q *Request) Fail(err error) {
 func (q *Request) event(status int) audit.Event {
 	ev := audit.Event{Type: q.call.Type, Status: status, Resource: q.resource, Reason: q.reason}
 	if ev.Resource.Kind == "" && q.Route != nil && q.Route.Resource != "" {
-		if id := q.r.PathValue("id"); uid.Valid(id) {
+		if id := q.r.PathValue("id"); named(id) {
 			ev.Resource = audit.Resource{Kind: q.Route.Resource, ID: id}
 		}
 	}
 	return ev
+}
+
+// named reports whether an id of a path is one of ours, and so may be entered: a UUID, or one behind a documented prefix.
+func named(id string) bool {
+	for _, prefix := range []string{"", "wh-", "tmpl-"} {
+		if bare, ok := strings.CutPrefix(id, prefix); ok && uid.Valid(bare) {
+			return true
+		}
+	}
+	return false
 }
