@@ -470,16 +470,23 @@ func TestOldRunsGo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r := b.create(hourly())
-	node := b.runner()
-	for i := range report.KeptRuns + 3 {
-		b.clock.Advance(time.Hour)
-		b.until(b.ended(r.ID, min(i+1, report.KeptRuns)), node)
-		if i > 0 && !b.runs(r.ID)[0].Due.Equal(testkit.Epoch().Add(time.Duration(i+1)*time.Hour)) {
-			b.until(func() bool {
-				return b.runs(r.ID)[0].Due.Equal(testkit.Epoch().Add(time.Duration(i+1)*time.Hour)) && b.ended(r.ID, 1)()
-			}, node)
+	past := func(ctx context.Context, tx report.Tx) error {
+		for i := range report.KeptRuns + 10 {
+			run := report.Run{ID: uid.ReportRun(b.ids.New()), Report: r.ID, Kind: r.Kind, Format: r.Format, Status: report.Queued, Due: b.clock.Now().Add(-time.Duration(i+1) * time.Hour)}
+			done := run
+			done.Fence, done.Status, done.EndedAt = 1, report.Ready, b.clock.Now()
+			err := errors.Join(tx.InsertReportRun(ctx, run), tx.TakeReportRun(ctx, run, b.clock.Now(), b.clock.Now()), tx.FinishReportRun(ctx, done, time.Time{}))
+			if err != nil {
+				return err
+			}
 		}
+		return nil
 	}
+	if err := b.store.Reports().Change(t.Context(), b.actor.Org, taken(), past); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(time.Hour)
+	b.until(func() bool { runs := b.runs(r.ID); return b.ended(r.ID, 1)() && runs[0].Due.Equal(b.clock.Now()) }, b.runner())
 	if n := len(b.runs(r.ID)); n != report.KeptRuns {
 		t.Errorf("%d runs are kept", n)
 	}

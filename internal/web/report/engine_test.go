@@ -11,7 +11,6 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/web/report"
@@ -32,8 +31,7 @@ func fixtures(t *testing.T) map[string][]scan.Result {
 			t.Fatal(err)
 		}
 		var doc struct {
-			Findings []finding.Observation
-			Assets   []asset.Observation
+			Findings []finding.Observation `json:"findings"` // names are matched in any case
 		}
 		if err := json.Unmarshal(text, &doc); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -97,29 +95,42 @@ type uploaded struct {
 	Runs []struct {
 		Tool struct {
 			Driver struct {
-				Rules []struct {
-					ID                                      string
-					ShortDescription, FullDescription, Help struct{ Text string }
-					DefaultConfiguration                    struct{ Level string }
-					Properties                              struct {
-						Severity string `json:"security-severity"`
-						Tags     []string
-					}
-				}
-			}
-		}
-		Results []struct {
-			RuleID              string
-			RuleIndex           int
-			Message             struct{ Text string }
-			PartialFingerprints map[string]string
-			Locations           []struct {
-				PhysicalLocation struct {
-					ArtifactLocation struct{ URI string }
-				}
-			}
-		}
-	}
+				Rules []uploadedRule `json:"rules"`
+			} `json:"driver"`
+		} `json:"tool"`
+		Results []uploadedResult `json:"results"`
+	} `json:"runs"`
+}
+
+type said struct {
+	Text string `json:"text"`
+}
+
+type uploadedRule struct {
+	ID      string `json:"id"`
+	Short   said   `json:"shortDescription"`
+	Help    said   `json:"help"`
+	Default struct {
+		Level string `json:"level"`
+	} `json:"defaultConfiguration"`
+	Properties struct {
+		Severity string   `json:"security-severity"`
+		Tags     []string `json:"tags"`
+	} `json:"properties"`
+}
+
+type uploadedResult struct {
+	RuleID       string            `json:"ruleId"`
+	RuleIndex    int               `json:"ruleIndex"`
+	Message      said              `json:"message"`
+	Fingerprints map[string]string `json:"partialFingerprints"`
+	Locations    []struct {
+		Physical struct {
+			Artifact struct {
+				URI string `json:"uri"`
+			} `json:"artifactLocation"`
+		} `json:"physicalLocation"`
+	} `json:"locations"`
 }
 
 // codeHostTakes holds a document against what GitHub code scanning documents of uploads.
@@ -133,16 +144,16 @@ func codeHostTakes(t *testing.T, name string, text []byte) {
 	rules := run.Tool.Driver.Rules
 	for _, r := range rules {
 		p := r.Properties
-		if r.Help.Text == "" || r.ShortDescription.Text == "" || p.Severity == "" || len(p.Tags) == 0 || len(p.Tags) > 20 || r.DefaultConfiguration.Level == "" {
+		if r.Help.Text == "" || r.Short.Text == "" || p.Severity == "" || len(p.Tags) == 0 || len(p.Tags) > 20 || r.Default.Level == "" {
 			t.Errorf("%s: the rule %s lacks what is shown beside a result: %+v", name, r.ID, r)
 		}
 	}
 	seen := map[string]bool{}
 	for _, r := range run.Results {
-		if r.Message.Text == "" || len(r.Locations) == 0 || r.Locations[0].PhysicalLocation.ArtifactLocation.URI == "" {
+		if r.Message.Text == "" || len(r.Locations) == 0 || r.Locations[0].Physical.Artifact.URI == "" {
 			t.Errorf("%s: a result of %s is nowhere", name, r.RuleID)
 		}
-		print := r.PartialFingerprints["primaryLocationLineHash"]
+		print := r.Fingerprints["primaryLocationLineHash"]
 		if len(print) < 10 || seen[print] {
 			t.Errorf("%s: a result of %s has the fingerprint %q", name, r.RuleID, print)
 		}

@@ -151,10 +151,10 @@ func engineName(s scan.Scan) string { return visible(strings.TrimSpace(s.Engine 
 
 // judge says how much the scan's silence is worth.
 func judge(s scan.Scan) verdict {
-	switch {
-	case s.Status == scan.Cancelled:
+	if s.Status == scan.Cancelled {
 		return verdict{Tone: "warn", Title: "Cancelled before its end", Text: "Somebody stopped the scan. What it had found by then is listed; what isn't listed wasn't necessarily looked for."}
-	case s.Status == scan.Failed:
+	}
+	if s.Status == scan.Failed {
 		return verdict{Tone: "bad", Title: "The scan failed", Text: "It didn't come to its end. That nothing is listed of a place says nothing about that place."}
 	}
 	switch s.Outcome {
