@@ -111,7 +111,9 @@ func (h *handlers) usageCalls(ctx context.Context, in *callsIn) (*api.Stream, er
 	}
 	if in.Format == "csv" {
 		return api.Writes(ctx, func(w http.ResponseWriter) error {
-			w.Header().Set("X-Next-Cursor", out.Pagination.NextCursor)
+			if next := out.Pagination.NextCursor; next != "" {
+				w.Header().Set("X-Next-Cursor", next)
+			}
 			w.Header().Set("Content-Type", mediaCSV+"; charset=utf-8")
 			w.Header().Set("Content-Disposition", `attachment; filename="calls.csv"`)
 			return callsCSV(w, out.Calls)
