@@ -266,7 +266,13 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		if r.Resource == "scan_template" {
 			id = string(b.someTemplate(b.ours).ID)
 		}
-		target := path(r.Path, id)
+		if r.Resource == "report" {
+			id = string(rep.ID)
+			if r.Method == http.MethodDelete {
+				id = string(b.someReport(b.ours).ID)
+			}
+		}
+		target := strings.ReplaceAll(path(r.Path, id), "{runId}", string(made.ID))
 		switch r.Path {
 		case "/api/log/proof/inclusion":
 			target += "?entryId=" + string(b.entries(b.ours)[0].ID)
