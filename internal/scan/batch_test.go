@@ -79,8 +79,13 @@ func TestABatchTakesWhatIsGoodAndSaysWhyNotTheRest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	orders := []scan.Order{
-		order(), {Engine: "nope", Target: "192.0.2.7"}, {Engine: "stub", Target: "198.51.100.1"}, {Engine: "stub", Target: "example.org", Name: "n"},
-		{Engine: "gone", Target: "192.0.2.7"}, {Engine: "stub", Target: "unknown.test"}, {Engine: "stub", Target: "192.0.2.7", Asset: "x"},
+		order(),
+		{Engine: "nope", Target: "192.0.2.7"},
+		{Engine: "stub", Target: "198.51.100.1"},
+		{Engine: "stub", Target: "example.org", Name: "n"},
+		{Engine: "gone", Target: "192.0.2.7"},
+		{Engine: "stub", Target: "unknown.test"},
+		{Engine: "stub", Target: "192.0.2.7", Asset: "x"},
 	}
 	b, err := r.service.SubmitBatch(t.Context(), actor(), orders, false)
 	if err != nil {

@@ -22,14 +22,13 @@ type floor struct {
 	started map[uid.Scan]time.Time
 }
 
-func (f *floor) round(capacity int) []scan.Waiting {
+func (f *floor) round(capacity int) {
 	picked := scan.Admission{Now: f.now, Capacity: capacity, Most: 64}.Pick(f.waiting, f.running, f.limits)
 	for _, w := range picked {
 		f.running = append(f.running, scan.Slot{Org: w.Org, Scan: w.Scan, Engine: w.Engine, Host: w.Host})
 		f.started[w.Scan] = f.now
 		f.waiting = slices.DeleteFunc(f.waiting, func(x scan.Waiting) bool { return x.Scan == w.Scan })
 	}
-	return picked
 }
 
 // exceeded names the limit that is passed, empty where all hold.

@@ -105,23 +105,23 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	rows, files := time.NewTicker(s.d.Every), time.NewTicker(s.d.Collect)
 	defer rows.Stop()
 	defer files.Stop()
-	s.say(ctx, "expired scans couldn't be removed", s.Sweep(ctx))
-	s.say(ctx, "unnamed raw outputs couldn't be removed", s.Collect(ctx))
+	s.say(ctx, s.Sweep(ctx))
+	s.say(ctx, s.Collect(ctx))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-rows.C:
-			s.say(ctx, "expired scans couldn't be removed", s.Sweep(ctx))
+			s.say(ctx, s.Sweep(ctx))
 		case <-files.C:
-			s.say(ctx, "unnamed raw outputs couldn't be removed", s.Collect(ctx))
+			s.say(ctx, s.Collect(ctx))
 		}
 	}
 }
 
-func (s *Sweeper) say(ctx context.Context, what string, err error) {
+func (s *Sweeper) say(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
-		s.d.Log.LogAttrs(ctx, slog.LevelWarn, what, slog.Any("error", err))
+		s.d.Log.LogAttrs(ctx, slog.LevelWarn, "scans or raw outputs past their retention couldn't be removed", slog.Any("error", err))
 	}
 }
 
