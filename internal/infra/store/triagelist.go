@@ -157,14 +157,11 @@ func fewKinds(ctx context.Context, v *View, q triage.Query) (bool, error) {
 	if (q.Rule == "" && q.Q == "") || (&listing{}).byKey(q.Filter) {
 		return false, nil
 	}
-	l := &listing{base: "triage.any", order: "f.kind", page: page.Request{Limit: fewEnough}}
+	l := &listing{base: "triage.any", page: page.Request{WantTotal: true}}
 	l.kinds(v.Org(), q.Filter, true)
-	n := 0
-	err := l.every(ctx, v, func(*sql.Rows) error {
-		n++
-		return nil
-	})
-	return n <= fewEnough, err
+	l.unknown = false
+	n, err := l.total(ctx, &v.handle)
+	return n.Known && !n.Capped && n.N <= fewEnough, err
 }
 
 // kinds narrows to the kinds of findings that have the rule and hold, for each word of q, one that begins with it. With
