@@ -11,8 +11,10 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/scan/intel"
+	"assay.dev/assay/internal/scan/triage"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/uid"
 )
 
 // IntelStore implements intel.Store: rows of public sources, which belong to the server and to no organization.
@@ -221,4 +223,17 @@ func (s *Store) enrichResults(ctx context.Context, results []scan.Result) error 
 		found[i] = &results[i].Finding
 	}
 	return s.Enrich(ctx, found...)
+}
+
+// known narrows a list of findings to those with a CVE id that public sources say something of. KEV lists few, so its
+// rows lead; of EPSS, which knows nearly all, the organization's own ids do.
+func (l *listing) known(org uid.Org, f triage.Filter) {
+	if f.KEV {
+		l.leading("f.id IN (SELECT k.id FROM intel_source s CROSS JOIN intel_cve i CROSS JOIN finding_cve k "+
+			"WHERE s.source = 'kev' AND i.shelf = s.shelf AND k.org = ? AND k.cve = i.cve)", string(org))
+	}
+	if f.MinEPSS > 0 {
+		l.leading("f.id IN (SELECT k.id FROM intel_source s CROSS JOIN finding_cve k CROSS JOIN intel_cve i "+
+			"WHERE s.source = 'epss' AND k.org = ? AND i.shelf = s.shelf AND i.cve = k.cve AND i.score >= ?)", string(org), f.MinEPSS)
+	}
 }

@@ -104,6 +104,7 @@ func (l *listing) every(ctx context.Context, v *View, scan func(*sql.Rows) error
 // severity and status leave: the newest of many are met soon enough going back in time, those of few are sorted.
 func findingRanges(org uid.Org, q triage.Query, few bool, count int) []*listing {
 	l := findingRange(q)
+	l.known(org, q.Filter)
 	if keyed := l.byKey(q.Filter); keyed || few || (q.Sort == triage.Newest && count > fewEnough) {
 		l.kinds(org, q.Filter, few && !keyed)
 		l.severities(q.Severities)
@@ -263,7 +264,7 @@ func findingTotal(ctx context.Context, v *View, q triage.Query, ranges []*listin
 // plainFilter reports whether nothing but severity and status narrows the list.
 func plainFilter(f triage.Filter) bool {
 	f.Severities, f.Statuses = nil, nil
-	return f.Category == "" && f.Engine == "" && f.Host == "" && f.CVE == "" && f.Rule == "" && f.Q == "" && !f.Unseen &&
+	return f.Category == "" && f.Engine == "" && f.Host == "" && f.CVE == "" && f.Rule == "" && f.Q == "" && !f.Unseen && !f.KEV && f.MinEPSS == 0 &&
 		f.FirstFrom.IsZero() && f.FirstTo.IsZero() && f.LastFrom.IsZero() && f.LastTo.IsZero()
 }
 

@@ -125,8 +125,10 @@ type Filter struct {
 	Host       string // as locations name it; finding.CanonicalHost is applied
 	CVE        string // upper case
 	Rule       string
-	Q          string // words; of each a finding's title, rule or package holds one that begins with it; numbers don't count
-	Unseen     bool   // only those with a decision that complete scans no longer see
+	Q          string  // words; of each a finding's title, rule or package holds one that begins with it; numbers don't count
+	Unseen     bool    // only those with a decision that complete scans no longer see
+	KEV        bool    // only those with a CVE id that is known to be exploited
+	MinEPSS    float64 // only those with a CVE id of at least this EPSS score, 0–1; 0 = any
 
 	FirstFrom, FirstTo time.Time
 	LastFrom, LastTo   time.Time

@@ -140,3 +140,47 @@ func TestAFindingShowsThatItIsKnownToBeExploited(t *testing.T) {
 		t.Errorf("%s", f.Body)
 	}
 }
+
+func TestFindingsAreFilteredByWhatIsKnownOfThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.found(b.ours, "192.0.2.7", 8)
+	b.found(b.theirs, "192.0.2.7", 8)
+	load := func(src intel.Source, file string) {
+		t.Helper()
+		if _, err := publicSources(b).Import(t.Context(), src, strings.NewReader(file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(query string) (cves []string, total any) {
+		t.Helper()
+		w := b.call("GET", "/api/findings?"+query, "", key(b.key)).want(200)
+		data, _ := w.at("data").([]any)
+		for _, f := range data {
+			m, _ := f.(map[string]any)
+			of, _ := m["cve"].([]any)
+			cves = append(cves, fmt.Sprint(of...))
+		}
+		return cves, w.at("meta.total")
+	}
+	if got, total := list("kev=true"); len(got) != 0 || total != 0.0 {
+		t.Errorf("nothing is loaded: %v of %v", got, total)
+	}
+	load(intel.KEV, `{"vulnerabilities":[{"cveID":"CVE-2024-0001","dateAdded":"2024-05-04"},{"cveID":"CVE-2024-0005","dateAdded":"2024-05-04"},{"cveID":"CVE-2020-0001","dateAdded":"2024-05-04"}]}`)
+	load(intel.EPSS, "cve,epss,percentile\nCVE-2024-0001,0.2,0.5\nCVE-2024-0002,0.9,0.9\nCVE-2024-0005,0.5,0.8\n")
+	for query, want := range map[string]string{
+		"kev=true": "[CVE-2024-0005 CVE-2024-0001]", "minEpss=0.5": "[CVE-2024-0005 CVE-2024-0002]", "kev=true&minEpss=0.5": "[CVE-2024-0005]",
+		"kev=true&severity=high": "[CVE-2024-0001]", "minEpss=0.91": "[]", "kev=true&host=192.0.2.8": "[]",
+	} {
+		got, total := list(query)
+		if fmt.Sprint(got) != want || total != float64(len(got)) {
+			t.Errorf("%s: %v of %v; want %s", query, got, total, want)
+		}
+	}
+	page := b.call("GET", "/api/findings?kev=true&limit=1", "", key(b.key)).want(200)
+	rest := b.call("GET", "/api/findings?kev=true&limit=1&cursor="+page.text("meta.nextCursor"), "", key(b.key)).want(200)
+	if data, _ := rest.at("data").([]any); len(data) != 1 || rest.text("meta.nextCursor") != "" {
+		t.Errorf("%s", rest.Body)
+	}
+	b.call("GET", "/api/findings?minEpss=2", "", key(b.key)).want(422)
+}

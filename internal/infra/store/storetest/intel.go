@@ -8,6 +8,8 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/scan/intel"
+	"assay.dev/assay/internal/scan/triage"
+	"assay.dev/assay/internal/word/page"
 )
 
 // publicSources are rows that belong to no organization: loaded beside what is read, then switched.
@@ -82,16 +84,16 @@ func enrichment(t *testing.T, h *house) {
 	h.finish(t, s, finding.Summary{})
 	both := func() []finding.Intel {
 		t.Helper()
-		var page, stream []finding.Intel
+		var paged, stream []finding.Intel
 		for _, r := range h.results(t, s) {
-			page = append(page, r.Intel)
+			paged = append(paged, r.Intel)
 		}
 		must(t, h.s.Scans().EachResult(t.Context(), h.ours, s.ID, scan.ResultQuery{}, func(r scan.Result) error {
 			stream = append(stream, r.Intel)
 			return nil
 		}))
-		same(t, "a page and a stream", page, stream)
-		return page
+		same(t, "a page and a stream", paged, stream)
+		return paged
 	}
 	same(t, "nothing loaded", make([]finding.Intel, 3), both())
 	const vector = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
@@ -106,6 +108,17 @@ func enrichment(t *testing.T, h *house) {
 			CVSS: &finding.CVSS{Version: "3.1", Vector: vector, Score: 9.8},
 		}, {},
 	}, both())
+	filtered := func(f triage.Filter) int {
+		t.Helper()
+		l := got(h.s.Triage().Findings(t.Context(), h.ours, triage.Query{Filter: f, Page: page.Request{Limit: 10, WantTotal: true}}))(t)
+		if !l.Total.Known || l.Total.N != len(l.Items) {
+			t.Errorf("%d listed of %+v", len(l.Items), l.Total)
+		}
+		return len(l.Items)
+	}
+	if n, m, o := filtered(triage.Filter{KEV: true}), filtered(triage.Filter{MinEPSS: 0.1}), filtered(triage.Filter{MinEPSS: 0.11, KEV: true}); n != 1 || m != 2 || o != 1 {
+		t.Errorf("filters leave %d, %d, %d; want 1, 2, 1", n, m, o)
+	}
 	load(intel.KEV, 4, intel.Record{CVE: "CVE-2024-0009", Detail: "2024-01-01 - 0"})
 	if i := both(); i[1].KEV != nil || i[1].EPSS == nil {
 		t.Errorf("after the removal: %+v", i[1])

@@ -81,6 +81,8 @@ type findingsIn struct {
 	Rule          string    `query:"rule" maxLength:"255" doc:"The engine's own id of the check, exactly."`
 	Q             string    `query:"q" maxLength:"255" doc:"Words of title, rule or package, each of which may be cut short; numbers don't count. Or a CVE id."`
 	Unseen        bool      `query:"unseen" doc:"Only findings that a person has decided on and complete scans no longer see."`
+	KEV           bool      `query:"kev" doc:"Only findings with a CVE that is known to be exploited."`
+	MinEPSS       float64   `query:"minEpss" minimum:"0" maximum:"1" doc:"Only findings with a CVE of at least this EPSS score."`
 	FirstSeenFrom time.Time `query:"firstSeenFrom"`
 	FirstSeenTo   time.Time `query:"firstSeenTo" doc:"Exclusive."`
 	LastSeenFrom  time.Time `query:"lastSeenFrom"`
@@ -91,7 +93,7 @@ type findingsIn struct {
 func (in *findingsIn) filter() triage.Filter {
 	return triage.Filter{
 		Severities: typed[finding.Severity](in.Severity), Statuses: typed[finding.Status](in.Status),
-		Category: finding.Category(in.Category), Engine: in.Engine, Host: in.Host, CVE: in.CVE, Rule: in.Rule, Q: in.Q, Unseen: in.Unseen,
+		Category: finding.Category(in.Category), Engine: in.Engine, Host: in.Host, CVE: in.CVE, Rule: in.Rule, Q: in.Q, Unseen: in.Unseen, KEV: in.KEV, MinEPSS: in.MinEPSS,
 		FirstFrom: in.FirstSeenFrom, FirstTo: in.FirstSeenTo, LastFrom: in.LastSeenFrom, LastTo: in.LastSeenTo,
 	}
 }
@@ -100,7 +102,7 @@ func (in *findingsIn) filter() triage.Filter {
 func (in *findingsIn) bound() string {
 	texts := []string{
 		"findings", strings.Join(in.Severity, ","), strings.Join(in.Status, ","), in.Category, in.Engine, in.Host, in.CVE, in.Rule, in.Q,
-		strconv.FormatBool(in.Unseen), in.Sort,
+		strconv.FormatBool(in.Unseen), strconv.FormatBool(in.KEV), strconv.FormatFloat(in.MinEPSS, 'g', -1, 64), in.Sort,
 	}
 	for _, t := range []time.Time{in.FirstSeenFrom, in.FirstSeenTo, in.LastSeenFrom, in.LastSeenTo} {
 		texts = append(texts, t.UTC().Format(time.RFC3339Nano))
