@@ -10,10 +10,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/spf13/cobra"
 
 	"assay.dev/assay/internal/client"
+	"assay.dev/assay/internal/config"
 )
 
 // templatesCommand is what the sub-commands of `assay templates` share.
@@ -52,7 +52,7 @@ func (t *templatesCommand) over(do func(cmd *cobra.Command, api *client.Client, 
 
 // templateFlags are a template as flags say it, on top of what a file says.
 type templateFlags struct {
-	file, name, config string
+	file, name, engine string
 	pairs              []string
 	order              client.TemplateOrder
 	schedule           client.ScheduleOrder
@@ -70,7 +70,7 @@ func (f *templateFlags) add(c *cobra.Command) {
 	s.StringSliceVar(&f.order.Tags, "tag", nil, "a tag; may be given several times")
 	s.IntVar(&f.order.Timeout, "timeout", 0, "longest duration of a scan in seconds, 10–86400")
 	s.StringArrayVar(&f.pairs, "option", nil, "an engine option as NAME=VALUE; commas part the values of a list")
-	s.StringVar(&f.config, "engine-config", "", "a file with the scans' config as a JSON object (headers, authentication, ...); - reads standard input")
+	s.StringVar(&f.engine, "engine-config", "", "a file with the scans' config as a JSON object (headers, authentication, ...); - reads standard input")
 	s.StringArrayVar(&f.order.Targets, "target", nil, "a target of the schedule; may be given several times")
 	s.StringVar(&f.schedule.Cron, "cron", "", "when it starts by itself: minute hour day-of-month month day-of-week")
 	s.StringVar(&f.schedule.TimeZone, "time-zone", "", "the schedule's time zone, such as Europe/Paris (default UTC)")
@@ -107,12 +107,12 @@ func (f *templateFlags) read(cmd *cobra.Command, api *client.Client) (client.Tem
 		}
 		o.Options[name] = value
 	}
-	config, err := engineConfig(cmd.InOrStdin(), f.config)
+	conf, err := engineConfig(cmd.InOrStdin(), f.engine)
 	if err != nil {
 		return o, err
 	}
-	if config != nil {
-		o.Config = config
+	if conf != nil {
+		o.Config = conf
 	}
 	return o, f.time(&o)
 }
@@ -168,14 +168,8 @@ func templateFile(in io.Reader, name string) (o client.TemplateOrder, err error)
 	if len(raw) > maxTemplateFile {
 		return o, usage{errors.New("--file: the file is too large")}
 	}
-	if !json.Valid(raw) {
-		fields, err := yaml.Parser().Unmarshal(raw)
-		if err != nil {
-			return o, usage{errors.New("--file: the file is neither JSON nor YAML")}
-		}
-		if raw, err = json.Marshal(fields); err != nil {
-			return o, usage{fmt.Errorf("--file: %w", err)}
-		}
+	if raw, err = config.Document(raw); err != nil {
+		return o, usage{fmt.Errorf("--file: %w", err)}
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -310,7 +304,7 @@ func (t *templatesCommand) remove() *cobra.Command {
 func (t *templatesCommand) launch() *cobra.Command {
 	var o client.LaunchOrder
 	var pairs []string
-	var once, config string
+	var once, conf string
 	var wait bool
 	c := &cobra.Command{
 		Use: "launch ID TARGET", Short: "Launch a scan from a template", Args: cobra.ExactArgs(2),
@@ -327,7 +321,7 @@ func (t *templatesCommand) launch() *cobra.Command {
 					return err
 				}
 			}
-			if o.Config, err = engineConfig(cmd.InOrStdin(), config); err != nil {
+			if o.Config, err = engineConfig(cmd.InOrStdin(), conf); err != nil {
 				return err
 			}
 			made, err := api.LaunchTemplate(cmd.Context(), args[0], o, once)
@@ -352,7 +346,7 @@ func (t *templatesCommand) launch() *cobra.Command {
 	f.StringSliceVar(&o.Tags, "tag", nil, "tags in place of the template's; may be given several times")
 	f.IntVar(&o.Timeout, "timeout", 0, "longest duration in seconds, 10–86400")
 	f.StringArrayVar(&pairs, "option", nil, "an engine option as NAME=VALUE, beside or in place of the template's")
-	f.StringVar(&config, "engine-config", "", "a file with config as a JSON object, beside or in place of the template's; - reads standard input")
+	f.StringVar(&conf, "engine-config", "", "a file with config as a JSON object, beside or in place of the template's; - reads standard input")
 	f.StringVar(&o.AssetID, "asset", "", "the id of the asset that the scan is about")
 	f.StringVar(&once, "idempotency-key", "", "makes a repeated call take effect once")
 	f.BoolVar(&wait, "watch", false, "follow it to its end and print the findings")

@@ -375,7 +375,7 @@ func TestEachDueTimeStartsExactlyOnceHoweverManyNodesLook(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.Store) {
 		rounds := 0
 		rapid.Check(t, func(rt *rapid.T) {
-			if rounds++; rounds > 12 { // each is a long story on a real database
+			if rounds++; rounds > 8 { // each is a long story on a real database
 				return
 			}
 			h := newHouse(t, db)
