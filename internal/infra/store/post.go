@@ -52,10 +52,12 @@ func (p Post) FanOut(ctx context.Context, f hook.Fan, route func([]hook.Posted, 
 		if err != nil {
 			return err
 		}
+		more := len(events) == f.Limit
+		events, messages, cut := bounded(events, messages)
 		if done, err = t.post(ctx, messages); err != nil {
 			return err
 		}
-		done.Read, done.Last = len(events), lastOf(events, max(cursor, f.After))
+		done.Read, done.Last, done.More = len(events), lastOf(events, max(cursor, f.After)), more || cut
 		_, err = t.exec(ctx, "all.post.cursor_move", done.Last)
 		return err
 	})
@@ -76,10 +78,24 @@ func (p Post) look(ctx context.Context, f hook.Fan, route func([]hook.Posted, ma
 			return err
 		}
 		messages, err := route(events, hooks)
-		done, n = hook.Fanned{Read: len(events), Last: lastOf(events, max(cursor, f.After))}, len(messages)
+		done, n = hook.Fanned{Read: len(events), Last: lastOf(events, max(cursor, f.After)), More: len(events) == f.Limit}, len(messages)
 		return err
 	})
 	return done, n, err
+}
+
+// bounded cuts events and their messages where they would be too many deliveries for one unit.
+func bounded(events []hook.Posted, messages []hook.Message) ([]hook.Posted, []hook.Message, bool) {
+	drops := 0
+	for i, m := range messages {
+		drops += len(m.Drops)
+		if i == 0 || drops <= hook.MaxDrops {
+			continue
+		}
+		end := slices.IndexFunc(events, func(e hook.Posted) bool { return e.Seq == m.Seq })
+		return events[:max(end, 0)], messages[:i], true
+	}
+	return events, messages, false
 }
 
 func lastOf(events []hook.Posted, otherwise int64) int64 {

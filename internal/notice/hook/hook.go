@@ -197,6 +197,9 @@ type DeliveryTx interface {
 	InsertTrial(ctx context.Context, m Message, a Attempt) error
 }
 
+// MaxDrops is how many deliveries one fan-out makes at most, but for those of its first event.
+const MaxDrops = 1000
+
 // MaxChunk is how many deliveries one unit touches.
 const MaxChunk = 500
 
@@ -242,7 +245,8 @@ type Fan struct {
 // Fanned is what a fan-out has read.
 type Fanned struct {
 	Last       int64 // place up to which events have been looked at
-	Read       int
+	Read       int   // of them in this call
+	More       bool  // there may be further ones
 	Deliveries int
 }
 
@@ -259,6 +263,7 @@ type Message struct {
 	ID    string // the webhook-id header
 	Type  event.Type
 	At    time.Time
+	Seq   int64 // of the event in the outbox
 	Body  []byte
 	Drops []Drop
 }

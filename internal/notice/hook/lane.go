@@ -50,7 +50,7 @@ func (o *Office) forget() {
 	}
 }
 
-// room is how many letters a lane can take: what it may send at once, and as many waiting.
+// room is how many letters a lane can take.
 func (o *Office) room(name string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -58,7 +58,15 @@ func (o *Office) room(name string) int {
 		return 0
 	}
 	l := o.lane(name)
-	return max(2*l.limit-l.running-len(l.queue), 0)
+	return max(l.ahead()-l.running-len(l.queue), 0)
+}
+
+// ahead is how many letters a lane may have claimed: as many as it sends at once wait, and many for a quick receiver.
+func (l *lane) ahead() int {
+	if l.limit == laneMost {
+		return 8 * laneMost
+	}
+	return 2 * l.limit
 }
 
 func (o *Office) anyRoom(lanes []Lane) bool {
@@ -103,8 +111,11 @@ func (o *Office) work(l *lane) {
 			return
 		}
 		r := o.send(letter)
-		o.pace(l, r)
+		surplus := o.pace(l, r)
 		o.results <- r
+		for _, letter := range surplus {
+			o.results <- Outcome{Letter: letter, Attempt: Attempt{Error: errBroken}} // given back
+		}
 	}
 }
 
@@ -116,7 +127,7 @@ func (o *Office) take(l *lane) (Letter, bool) {
 	for len(l.queue) > 0 && !o.closed && l.running <= l.limit && (o.running < maxRunning || !o.hungry()) {
 		next := l.queue[0]
 		l.queue = l.queue[1:]
-		if len(l.queue) <= l.limit/2 {
+		if len(l.queue) == l.ahead()/4 {
 			o.Wake() // there is room for more
 		}
 		if next.Lease.Sub(now) > spare {
@@ -155,16 +166,21 @@ func (o *Office) fill() {
 	}
 }
 
-// pace widens or narrows a lane by how its receiver has answered.
-func (o *Office) pace(l *lane, r Outcome) {
+// pace widens or narrows a lane by how its receiver has answered. It returns the letters that the lane can't take any more.
+func (o *Office) pace(l *lane, r Outcome) (surplus []Letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if r.Status == 0 || r.Took >= slowAnswer || r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
 		l.limit = max(l.limit/2, 1)
-		return
+		if keep := l.ahead(); len(l.queue) > keep {
+			surplus = slices.Clone(l.queue[keep:])
+			l.queue = l.queue[:keep]
+		}
+		return surplus
 	}
 	l.limit = min(l.limit+1, laneMost)
 	o.staff(l)
+	return nil
 }
 
 // send makes one try; a panic in it is a failed try.

@@ -129,7 +129,7 @@ func (r router) route(events []Posted, hooks map[uid.Org][]Webhook) ([]Message, 
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Message{Org: e.Org, ID: eventPrefix + r.ids.New(), Type: e.Type, At: now, Body: body, Drops: drops})
+		out = append(out, Message{Org: e.Org, ID: eventPrefix + r.ids.New(), Type: e.Type, At: now, Seq: e.Seq, Body: body, Drops: drops})
 	}
 	return out, nil
 }

@@ -17,7 +17,7 @@ import (
 
 // Rhythm of the office. Wakes are answered at once; the poll finds what a lost wake has left.
 const (
-	fanBatch    = 200
+	fanBatch    = 400
 	settleBatch = 200
 	poll        = time.Second
 	// keepCursor is how often the cursor is moved although nobody was owed anything.
@@ -169,9 +169,9 @@ func (o *Office) fan(ctx context.Context) {
 	news, unsubscribe := o.d.News()
 	defer unsubscribe()
 	f := Fan{Limit: fanBatch}
-	unwritten, written := 0, o.d.Now()
+	unwritten, written, busy := 0, o.d.Now(), false
 	for {
-		f.Write = unwritten > 0 && o.d.Now().Sub(written) >= keepCursor
+		f.Write = busy || (unwritten > 0 && o.d.Now().Sub(written) >= keepCursor)
 		done, err := o.d.Post.FanOut(ctx, f, o.router.route)
 		switch {
 		case ctx.Err() != nil:
@@ -191,8 +191,8 @@ func (o *Office) fan(ctx context.Context) {
 		if done.Deliveries > 0 {
 			o.Wake()
 		}
-		if done.Read == fanBatch {
-			continue
+		if busy = done.More && done.Deliveries > 0; done.More {
+			continue // where somebody was owed something, the next ones are not looked at first
 		}
 		if !rest(ctx, news, poll) {
 			return
@@ -318,8 +318,8 @@ func (o *Office) write(ctx context.Context, batch []Outcome) {
 	}
 }
 
-// errBroken marks a try that the stopping server has broken off.
-const errBroken = "the server stopped"
+// errBroken marks a letter that was not sent: the stopping server broke its try off, or its lane has become too narrow.
+const errBroken = "not sent"
 
 func split(batch []Outcome) (done []Outcome, broken []Letter) {
 	for _, r := range batch {

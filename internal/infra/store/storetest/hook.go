@@ -57,7 +57,7 @@ func (h *house) route(events []hook.Posted, hooks map[uid.Org][]hook.Webhook) ([
 	var out []hook.Message
 	now := h.clock.Now()
 	for _, e := range events {
-		m := hook.Message{Org: e.Org, ID: "evt_" + h.ids.New(), Type: e.Type, At: now, Body: []byte(e.Subject)}
+		m := hook.Message{Org: e.Org, ID: "evt_" + h.ids.New(), Type: e.Type, At: now, Seq: e.Seq, Body: []byte(e.Subject)}
 		for _, w := range hooks[e.Org] {
 			if w.Wants(e.Type) {
 				d := hook.Drop{ID: uid.Delivery(h.ids.New()), Hook: w.ID, Lane: string(w.ID), State: hook.Pending, Due: now}
@@ -84,7 +84,7 @@ func (h *house) fan(tb testing.TB) int {
 	for {
 		done := got(h.s.Post().FanOut(tb.Context(), hook.Fan{Limit: 50}, h.route))(tb)
 		n += done.Deliveries
-		if done.Read < 50 {
+		if !done.More {
 			return n
 		}
 	}
@@ -276,7 +276,7 @@ func fanOutAtOnce(t *testing.T, h *house) {
 				if err != nil {
 					t.Errorf("fanning out: %v", err)
 				}
-				if err != nil || done.Read == 0 {
+				if err != nil || (done.Read == 0 && !done.More) {
 					return
 				}
 			}
