@@ -179,6 +179,7 @@ func eachRestarted(t *testing.T, f func(t *testing.T, r restarts)) {
 func TestCountersGoOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	eachRestarted(t, func(t *testing.T, r restarts) {
+		t.Parallel()
 		for range 3 {
 			s := r.open(t)
 			if err := traffic(t.Context(), s, time.Now, 5); err != nil {
@@ -195,6 +196,7 @@ func TestCountersGoOnAfterARestart(t *testing.T) {
 func TestCountersAreWhatTheLogProvesWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	eachRestarted(t, func(t *testing.T, r restarts) {
+		t.Parallel()
 		where := r.dsn
 		if where == "" {
 			where = r.path
@@ -250,6 +252,7 @@ func TestEntriesFromBeforeTheCountersAreCounted(t *testing.T) {
 func TestALogWhoseEdgeIsRebuiltIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	eachRestarted(t, func(t *testing.T, r restarts) {
+		t.Parallel()
 		s := r.open(t)
 		if err := traffic(t.Context(), s, time.Now, 3); err != nil {
 			t.Fatal(err)
