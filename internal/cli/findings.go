@@ -313,9 +313,14 @@ func (f *findingsCommand) show(v client.Tracked) error {
 	}
 	f.findingTable(v)
 	rows := [][]string{
-		{"Rule", v.Rule}, {"Where", place(v.Location)}, {"CVE", strings.Join(v.CVE, ", ")},
-		{"Seen", when(&v.FirstSeenAt) + " to " + when(&v.LastSeenAt)}, {"Not seen since", when(v.NotSeenSince)},
-		{"What", v.Description}, {"Evidence", v.Evidence}, {"What to do", v.Remediation},
+		{"Rule", v.Rule},
+		{"Where", place(v.Location)},
+		{"CVE", strings.Join(v.CVE, ", ")},
+		{"Seen", when(&v.FirstSeenAt) + " to " + when(&v.LastSeenAt)},
+		{"Not seen since", when(v.NotSeenSince)},
+		{"What", v.Description},
+		{"Evidence", v.Evidence},
+		{"What to do", v.Remediation},
 	}
 	if d := v.Decision; d != nil {
 		rows = append(rows, []string{"Decision", d.Status + " by " + d.By.Kind + " " + d.By.ID + ", " + when(&d.At)}, []string{"Reason", reason(d.Decision)}, []string{"Note", d.Note})

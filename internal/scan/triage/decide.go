@@ -321,8 +321,10 @@ func (j *judgement) tell(ctx context.Context, tx Tx, org uid.Org) error {
 		ids []uid.Finding
 		why string
 	}{
-		{event.FindingReopened, j.lapsed, ReasonExpired}, {event.FindingTriaged, j.decided, ReasonTriaged},
-		{event.FindingFixed, j.fixed, ReasonTriaged}, {event.FindingReopened, j.back, ReasonTriaged},
+		{event.FindingReopened, j.lapsed, ReasonExpired},
+		{event.FindingTriaged, j.decided, ReasonTriaged},
+		{event.FindingFixed, j.fixed, ReasonTriaged},
+		{event.FindingReopened, j.back, ReasonTriaged},
 	} {
 		if err := emit(ctx, tx, org, n.typ, n.ids, Notice{Status: j.d.Status, Reason: n.why}); err != nil {
 			return err

@@ -180,8 +180,12 @@ func TestTheSameDecisionTwiceIsOne(t *testing.T) {
 	d, service := newDesk()
 	a := access.Actor{Org: org, Kind: audit.ActorKey, ID: "k"}
 	for _, dec := range []triage.Decision{
-		{Status: finding.Open}, {Status: finding.Confirmed}, {Status: finding.Confirmed, Reason: "seen it"},
-		{Status: finding.FalsePositive, Justification: "component_not_present"}, {Status: finding.Fixed}, {Status: finding.Open, Reason: "not yet"},
+		{Status: finding.Open},
+		{Status: finding.Confirmed},
+		{Status: finding.Confirmed, Reason: "seen it"},
+		{Status: finding.FalsePositive, Justification: "component_not_present"},
+		{Status: finding.Fixed},
+		{Status: finding.Open, Reason: "not yet"},
 	} {
 		before := len(d.history)
 		for i := range 2 {

@@ -74,8 +74,10 @@ func decisions(t *testing.T, h *house) {
 	unknown := uid.Finding(h.ids.New())
 	out := got(desk.Decide(ctx, person(h.ours), []uid.Finding{ids[0], unknown, "x", ids[1], ids[1]}, accept))(t)
 	same(t, "outcomes", []triage.Outcome{
-		{ID: ids[0], Result: triage.Unchanged, Status: finding.Accepted}, {ID: unknown, Result: triage.Absent},
-		{ID: "x", Result: triage.Absent}, {ID: ids[1], Result: triage.Done, Status: finding.Accepted},
+		{ID: ids[0], Result: triage.Unchanged, Status: finding.Accepted},
+		{ID: unknown, Result: triage.Absent},
+		{ID: "x", Result: triage.Absent},
+		{ID: ids[1], Result: triage.Done, Status: finding.Accepted},
 	}, out.Outcomes)
 	same(t, "history", []triage.Kind{triage.KindDecided, triage.KindOpened}, kindsOf(h.history(t, ids[1])))
 
@@ -256,13 +258,30 @@ func findingLists(t *testing.T, h *house) {
 	}
 	middle := all[30].FirstSeenAt
 	filters := []triage.Filter{
-		{}, {Severities: []finding.Severity{finding.High}}, {Severities: []finding.Severity{finding.Info, finding.Critical, finding.Low}},
-		{Statuses: []finding.Status{finding.Accepted}}, {Statuses: []finding.Status{finding.Fixed, finding.Open}, Severities: []finding.Severity{finding.Medium, finding.High}},
-		{Host: "BETA"}, {Host: "beta", Statuses: []finding.Status{finding.Open}}, {Rule: "nmap:tls"}, {Rule: "nmap:none"},
-		{CVE: "cve-2024-0003"}, {CVE: "CVE-2024-0003", Host: "alpha", Rule: "nmap:tls"}, {Category: finding.CategoryTLS}, {Engine: "sentinel"},
-		{Q: "weak"}, {Q: "ano log"}, {Q: "CVE-2024-0002"}, {Q: "77"}, {Q: "weak", Severities: []finding.Severity{finding.High}}, {Q: "%"},
-		{FirstFrom: middle}, {FirstTo: middle, Statuses: []finding.Status{finding.Confirmed}}, {LastFrom: middle, LastTo: middle.Add(5 * time.Second)},
-		{Rule: "nmap:tls", Q: "cipher", Statuses: []finding.Status{finding.Open}}, {Host: "no\x00where"},
+		{},
+		{Severities: []finding.Severity{finding.High}},
+		{Severities: []finding.Severity{finding.Info, finding.Critical, finding.Low}},
+		{Statuses: []finding.Status{finding.Accepted}},
+		{Statuses: []finding.Status{finding.Fixed, finding.Open}, Severities: []finding.Severity{finding.Medium, finding.High}},
+		{Host: "BETA"},
+		{Host: "beta", Statuses: []finding.Status{finding.Open}},
+		{Rule: "nmap:tls"},
+		{Rule: "nmap:none"},
+		{CVE: "cve-2024-0003"},
+		{CVE: "CVE-2024-0003", Host: "alpha", Rule: "nmap:tls"},
+		{Category: finding.CategoryTLS},
+		{Engine: "sentinel"},
+		{Q: "weak"},
+		{Q: "ano log"},
+		{Q: "CVE-2024-0002"},
+		{Q: "77"},
+		{Q: "weak", Severities: []finding.Severity{finding.High}},
+		{Q: "%"},
+		{FirstFrom: middle},
+		{FirstTo: middle, Statuses: []finding.Status{finding.Confirmed}},
+		{LastFrom: middle, LastTo: middle.Add(5 * time.Second)},
+		{Rule: "nmap:tls", Q: "cipher", Statuses: []finding.Status{finding.Open}},
+		{Host: "no\x00where"},
 	}
 	for _, filter := range filters {
 		for _, sort := range []triage.Sort{triage.Worst, triage.Newest} {

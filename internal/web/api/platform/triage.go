@@ -41,18 +41,20 @@ func (h *handlers) triageRoutes() []api.Entry {
 
 // NewDecision is what a person decides.
 type NewDecision struct {
-	Status         string    `json:"status" enum:"open,confirmed,false_positive,accepted,fixed"`
-	Reason         string    `json:"reason,omitempty" maxLength:"2000" doc:"Why. Required for accepted, and for false_positive without a justification."`
-	Until          time.Time `json:"until,omitempty" doc:"When an acceptance ends; at most two years ahead. Required for accepted, and for it alone."`
-	Justification  string    `json:"justification,omitempty" enum:"component_not_present,vulnerable_code_not_present,vulnerable_code_not_in_execute_path,vulnerable_code_cannot_be_controlled_by_adversary,inline_mitigations_already_exist" doc:"Of false_positive, in the words of VEX."`
-	Note           string    `json:"note,omitempty" maxLength:"2000" doc:"For colleagues."`
-	ExpectedStatus string    `json:"expectedStatus,omitempty" enum:"open,confirmed,false_positive,accepted,fixed" doc:"Decide only where a finding still stands so."`
+	Status         string     `json:"status" enum:"open,confirmed,false_positive,accepted,fixed"`
+	Reason         string     `json:"reason,omitempty" maxLength:"2000" doc:"Why. Required for accepted, and for false_positive without a justification."`
+	Until          *time.Time `json:"until,omitempty" doc:"When an acceptance ends; at most two years ahead. Required for accepted, and for it alone."`
+	Justification  string     `json:"justification,omitempty" enum:"component_not_present,vulnerable_code_not_present,vulnerable_code_not_in_execute_path,vulnerable_code_cannot_be_controlled_by_adversary,inline_mitigations_already_exist" doc:"Of false_positive, in the words of VEX."`
+	Note           string     `json:"note,omitempty" maxLength:"2000" doc:"For colleagues."`
+	ExpectedStatus string     `json:"expectedStatus,omitempty" enum:"open,confirmed,false_positive,accepted,fixed" doc:"Decide only where a finding still stands so."`
 }
 
 func (d NewDecision) decision() triage.Decision {
-	return triage.Decision{
-		Status: finding.Status(d.Status), Reason: d.Reason, Until: d.Until, Justification: d.Justification, Note: d.Note,
+	out := triage.Decision{Status: finding.Status(d.Status), Reason: d.Reason, Justification: d.Justification, Note: d.Note}
+	if d.Until != nil {
+		out.Until = *d.Until
 	}
+	return out
 }
 
 type triageOneIn struct {
