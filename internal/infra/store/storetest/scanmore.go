@@ -39,7 +39,7 @@ func batches(t *testing.T, h *house) {
 		if err := tx.EmitAll(ctx, event.ScanQueued, subjects, data); err != nil {
 			return err
 		}
-		return tx.KeepBatch(ctx, b, time.Now())
+		return tx.KeepBatch(ctx, b, h.clock.Now())
 	}))
 	kept := got(h.s.Scans().Batch(t.Context(), h.ours, b.ID))(t)
 	if len(kept.Items) != len(b.Items) {

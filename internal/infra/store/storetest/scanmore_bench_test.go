@@ -20,6 +20,7 @@ import (
 // BenchmarkBatch writes a thousand scans in one unit, as a batch does.
 func BenchmarkBatch(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		w := newWorks(b, s)
 		for b.Loop() {
 			var list []scan.Scan
@@ -89,6 +90,7 @@ func (w *works) compared(n int) (base, other scan.Scan) {
 // BenchmarkComparison compares two scans of 100,000 findings.
 func BenchmarkComparison(b *testing.B) {
 	eachDatabase(b, func(b *testing.B, s *store.Store) {
+		b.Helper()
 		w := newWorks(b, s)
 		base, other := w.compared(100_000)
 		b.Run("summary", func(b *testing.B) {
