@@ -96,7 +96,7 @@ func (stdio IO) vexImport(server *string) *cobra.Command {
 func readVEX(stdin io.Reader, name string) ([]byte, error) {
 	in := stdin
 	if name != "-" {
-		file, err := os.Open(name)
+		file, err := os.Open(name) //nolint:gosec // the file that the caller names
 		if err != nil {
 			return nil, usage{fmt.Errorf("reading the document: %w", err)}
 		}

@@ -99,11 +99,13 @@ func TestDecisionsAreExportedInBothForms(t *testing.T) {
 	b.call("POST", "/api/findings/"+string(ids[3])+"/triage", `{"status":"false_positive","reason":"not ours","justification":"component_not_present"}`, key(b.key)).want(200)
 	open := b.call("GET", "/api/vex", "", key(b.key)).want(200)
 	var doc struct {
-		Author     string
+		Author     string `json:"author"`
 		Statements []struct {
-			Vulnerability struct{ Name string }
-			Status        string
-		}
+			Vulnerability struct {
+				Name string `json:"name"`
+			} `json:"vulnerability"`
+			Status string `json:"status"`
+		} `json:"statements"`
 	}
 	if err := json.Unmarshal(open.Body.Bytes(), &doc); err != nil || len(doc.Statements) != 450 || doc.Author != "Ours" {
 		t.Fatalf("%d statements by %s, %v", len(doc.Statements), doc.Author, err)

@@ -106,7 +106,8 @@ func enrichment(t *testing.T, h *house) {
 		{
 			EPSS: &finding.EPSS{Score: 0.2, Percentile: 0.8}, KEV: &finding.KEV{Added: day(1), Due: day(2)},
 			CVSS: &finding.CVSS{Version: "3.1", Vector: vector, Score: 9.8},
-		}, {},
+		},
+		{},
 	}, both())
 	filtered := func(f triage.Filter) int {
 		t.Helper()
