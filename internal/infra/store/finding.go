@@ -49,7 +49,7 @@ func (t *Tx) FixFindings(ctx context.Context, ids []uid.Finding, by uid.Scan, at
 			return err
 		}
 		counts.move(cell{severity, finding.Open}, cell{severity, finding.Fixed})
-		history = append(history, scanEntry(id, entries, at, triage.KindFixed, finding.Open, finding.Fixed, by))
+		history = append(history, passage{triage.KindFixed, finding.Open, finding.Fixed, by}.entry(id, entries, at))
 		return nil
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (t *Tx) MissFindings(ctx context.Context, ids []uid.Finding, by uid.Scan, a
 		if err := t.row(ctx, "finding.miss", []any{string(id), micros(at)}, &status, &entries); err != nil {
 			return err
 		}
-		history = append(history, scanEntry(id, entries, at, triage.KindUnseen, status, status, by))
+		history = append(history, passage{triage.KindUnseen, status, status, by}.entry(id, entries, at))
 		return nil
 	})
 	if err != nil {
@@ -95,9 +95,18 @@ func (t *Tx) eachGone(ids []uid.Finding, f func(uid.Finding) error) error {
 	return nil
 }
 
-// scanEntry is a row of a finding's history about what a scan did.
-func scanEntry(id uid.Finding, seq int64, at time.Time, kind triage.Kind, before, status finding.Status, by uid.Scan) []any {
-	return []any{string(id), seq, micros(at), string(kind), string(before), string(status), orNull(by), nil, nil, nil}
+// passage is what a scan did to a finding.
+type passage struct {
+	kind         triage.Kind
+	before, then finding.Status
+	by           uid.Scan
+}
+
+// entry is the row of a finding's history about it.
+func (p passage) entry(id uid.Finding, seq int64, at time.Time) []any {
+	return []any{
+		string(id), seq, micros(at), string(p.kind), string(p.before), string(p.then), orNull(p.by), nil, nil, nil,
+	}
 }
 
 // OpenFindings returns findings of one engine on one host that aren't fixed, after the given fingerprint in

@@ -301,7 +301,7 @@ func (r *recording) settle(n *renewal, id uid.Finding, now, was cell, entries in
 		r.counts.move(was, now)
 	}
 	if n.history || kind != triage.KindSeen {
-		r.history = append(r.history, scanEntry(id, entries, r.at, kind, was.status, now.status, r.scan.ID))
+		r.history = append(r.history, passage{kind, was.status, now.status, r.scan.ID}.entry(id, entries, r.at))
 	}
 }
 

@@ -223,8 +223,10 @@ func (l *listing) narrow(f triage.Filter) {
 		condition string
 		at        time.Time
 	}{
-		{"f.first_seen_at >= ?", f.FirstFrom}, {"f.first_seen_at < ?", f.FirstTo},
-		{"f.last_seen_at >= ?", f.LastFrom}, {"f.last_seen_at < ?", f.LastTo},
+		{"f.first_seen_at >= ?", f.FirstFrom},
+		{"f.first_seen_at < ?", f.FirstTo},
+		{"f.last_seen_at >= ?", f.LastFrom},
+		{"f.last_seen_at < ?", f.LastTo},
 	} {
 		if !t.at.IsZero() {
 			l.also(t.condition, micros(t.at))

@@ -401,7 +401,7 @@ func lifeOfFindings(t *testing.T, h *house) {
 		host := fmt.Sprintf("life-%d", run)
 		const n = 3
 		models := make([]lifeModel, n)
-		for range rapid.IntRange(1, 14).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 9).Draw(rt, "steps") {
 			h.clock.Advance(time.Duration(rapid.IntRange(1, 60).Draw(rt, "minutes")) * time.Minute)
 			switch rapid.SampledFrom([]string{"scan", "scan", "decide", "decide", "expire"}).Draw(rt, "act") {
 			case "scan":
