@@ -16,7 +16,7 @@ const receiverConns = 32
 
 // hooking builds what tells other systems: the service that people use, and the office that delivers, which wakes by
 // the commits of whoever wrote an event.
-func (a *App) hooking(p *parts, own []netip.AddrPort, allow []netip.Prefix) {
+func (a *App) hooking(ctx context.Context, p *parts, own []netip.AddrPort, allow []netip.Prefix) {
 	out := egress.NewTransport(egress.TransportConfig{Allow: allow, Excluded: own, IdlePerHost: receiverConns})
 	sender := hook.NewSender(out, a.sealer, a.now)
 	office := hook.NewOffice(hook.OfficeDeps{
@@ -32,9 +32,9 @@ func (a *App) hooking(p *parts, own []netip.AddrPort, allow []netip.Prefix) {
 		p.workers = append(p.workers, part{"webhooks", office.Run})
 	}
 	p.metrics.Gauge("assay_webhook_queue", "Deliveries that wait to be made, those to be tried again among them; 10,001 stands for more.", func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		scrape, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		n, err := a.store.Post().Depth(ctx)
+		n, err := a.store.Post().Depth(scrape)
 		if err != nil {
 			return -1
 		}

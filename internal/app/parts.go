@@ -13,6 +13,7 @@ import (
 	"assay.dev/assay/internal/infra/egress"
 	"assay.dev/assay/internal/infra/queue"
 	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/notice/hook"
 	"assay.dev/assay/internal/obs"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
@@ -38,6 +39,8 @@ type parts struct {
 	traces     *obs.Traces
 	metrics    *obs.Metrics
 	queue      *queue.Queue
+	usage      *usage.Reports
+	hooks      *hook.Service
 }
 
 // build makes the parts, in order of rank.
@@ -70,6 +73,7 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 		return p, err
 	}
 	charges := usage.New(usage.Deps{Counter: counter, Now: a.now})
+	a.metering(&p, counter)
 	p.background = append(p.background, part{"last use", a.access.Run})
 	p.metrics.Gauge("assay_log_backlog", "Audit entries that wait for their place in the log.", func() float64 {
 		scrape, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -80,10 +84,12 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 		}
 		return float64(n)
 	})
+	a.hooking(ctx, &p, own, allow)
 	scans, err := a.scanning(ctx, &p, scanGround{runner: run, own: own, quota: charges})
 	if err != nil {
 		return p, err
 	}
+	a.retaining(&p)
 	return p, a.edge(&p, scans, charges)
 }
 
@@ -125,8 +131,9 @@ func (a *App) counter(ctx context.Context, p *parts) (usage.Counter, error) {
 func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error {
 	book := logbook{signing: a.signing, store: a.store}
 	table := scanapi.Routes(scanapi.Deps{
-		Version: version, Scans: scans, Results: scans, Events: events{a.store}, Keys: a.access, Now: a.now, Stopping: a.stopping,
-		Templates: a.templating(p, scans),
+		Version: version, Scans: scans, Results: scans, Comparisons: a.comparing(), Events: events{a.store}, Keys: a.access, Webhooks: p.hooks,
+		Deliveries: p.hooks, Now: a.now, Stopping: a.stopping,
+		Usage: p.usage, Templates: a.templating(p, scans),
 	})
 	table = append(table, platform.Routes(platform.Deps{
 		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Findings: a.triaging(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(), VEX: a.exchanging(scans),

@@ -63,8 +63,9 @@ func (e *ear) hear(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var m struct {
-		Type string
-		Data struct{ ScanID string }
+		Data struct {
+			ScanID string `json:"scanId"`
+		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		e.t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -116,11 +117,11 @@ type Callback struct {
 }
 
 func webhookPath(id string, more ...string) string {
-	path := "/webhooks/" + url.PathEscape(id)
+	parts := []string{"/webhooks", url.PathEscape(id)}
 	for _, m := range more {
-		path += "/" + url.PathEscape(m)
+		parts = append(parts, url.PathEscape(m))
 	}
-	return path
+	return strings.Join(parts, "/")
 }
 
 // CreateWebhook registers a receiver; its secret is in the answer and nowhere else.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -15,6 +16,7 @@ const (
 	outboxKept = 7 * 24 * time.Hour // where the configuration doesn't say
 	// sessionKept lets an ended session be told from one that never was for a while.
 	sessionKept = 24 * time.Hour
+	usageKept   = 400 * day // counters of what was used
 )
 
 // sweep removes what has expired until ctx ends: a bounded bite at a time, as bookkeeping.
@@ -34,7 +36,7 @@ func (s *Store) sweep(ctx context.Context) error {
 }
 
 // Sweep removes expired idempotency keys, outbox events past their time, ended sessions, replaced secrets, idle
-// windows and audit entries past their organization's retention, all there are. Run does it by itself.
+// windows, old counters of use and audit entries past their organization's retention, all there are. Run does it by itself.
 func (s *Store) Sweep(ctx context.Context) error {
 	now := s.now()
 	kept := s.cfg.EventsKept
@@ -46,9 +48,12 @@ func (s *Store) Sweep(ctx context.Context) error {
 		arg  int64
 	}{
 		{"all.idempotency_expire", micros(now.Add(-onceTTL))},
+		{"all.batch_expire", micros(now.Add(-onceTTL))},
 		{"all.outbox_prune", micros(now.Add(-kept))},
 		{"all.session.expire", micros(now.Add(-sessionKept))},
 		{"all.key.secret_expire", micros(now)},
+		{"all.usage_call_expire", micros(now.Add(-usageKept))},
+		{"all.usage_scan_expire", micros(now.Add(-usageKept))},
 		{"all.report_run_expire", micros(now.Add(-report.KeptDays * 24 * time.Hour))},
 		{"all.window_prune", now.Add(-48 * time.Hour).Unix()},
 	} {
@@ -66,5 +71,5 @@ func (s *Store) Sweep(ctx context.Context) error {
 			}
 		}
 	}
-	return s.retain(ctx)
+	return errors.Join(s.retain(ctx), s.sweepHooks(ctx))
 }

@@ -47,7 +47,11 @@ func deliver(b *testing.B, s *store.Store, rate int, hanging bool) {
 	var left sync.WaitGroup
 	left.Add(b.N)
 	fast := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var m struct{ Data struct{ N string } }
+		var m struct {
+			Data struct {
+				N string `json:"n"`
+			} `json:"data"`
+		}
 		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
 			return
 		}

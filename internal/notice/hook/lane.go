@@ -3,7 +3,7 @@ package hook
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -191,7 +191,7 @@ func (o *Office) send(letter Letter) (r Outcome) {
 	err := guarded("try", func() { r = o.d.Sender.Send(ctx, letter) })
 	if err != nil {
 		r = Outcome{Letter: letter, Attempt: Attempt{N: letter.Attempts + 1, At: instant(o.d.Now), Error: "the try failed on our side"}}
-		o.d.Log.ErrorContext(ctx, "webhook try panicked", "error", fmt.Sprint(errors.Unwrap(err)))
+		o.d.Log.ErrorContext(ctx, "webhook try panicked", slog.Any("error", err))
 	}
 	if errors.Is(ctx.Err(), context.Canceled) && !r.OK() {
 		r.Error = errBroken

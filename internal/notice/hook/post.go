@@ -245,7 +245,7 @@ func (o *Office) claim(ctx context.Context) (time.Duration, error) {
 		if len(letters) == n {
 			next = 0 // there may be more, if there is room
 		}
-		o.put(l.Name, letters)
+		o.put(l.Name, letters) //nolint:contextcheck // what is sent outlives the loops by the grace
 	}
 	if next == 0 && !o.anyRoom(lanes) {
 		next = poll // whoever makes room wakes

@@ -168,7 +168,7 @@ func (s *Service) apply(w *Webhook, p Patch) (err error) {
 		return err
 	}
 	if u != w.URL {
-		w.URL, w.Health.Failures, w.Health.FailingSince = u, 0, time.Time{} // another receiver: nothing is known of it
+		w.URL, w.Failures, w.FailingSince = u, 0, time.Time{} // another receiver: nothing is known of it
 	}
 	return nil
 }

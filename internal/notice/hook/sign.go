@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/word/secret"
@@ -41,17 +42,14 @@ func signature(key []byte, id, timestamp string, body []byte) string {
 // them.
 func headers(keys [][]byte, id string, at time.Time, body []byte) http.Header {
 	stamp := strconv.FormatInt(at.Unix(), 10)
-	signatures := ""
+	signatures := make([]string, len(keys))
 	for i, k := range keys {
-		if i > 0 {
-			signatures += " "
-		}
-		signatures += signature(k, id, stamp, body)
+		signatures[i] = signature(k, id, stamp, body)
 	}
 	return http.Header{
 		"Content-Type": {"application/json"}, "User-Agent": {UserAgent},
 		http.CanonicalHeaderKey(HeaderID): {id}, http.CanonicalHeaderKey(HeaderTimestamp): {stamp},
-		http.CanonicalHeaderKey(HeaderSignature): {signatures},
+		http.CanonicalHeaderKey(HeaderSignature): {strings.Join(signatures, " ")},
 	}
 }
 

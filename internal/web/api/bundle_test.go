@@ -18,6 +18,7 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
+	"assay.dev/assay/internal/notice/hook"
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
@@ -51,6 +52,8 @@ type bundle struct {
 	templates    *template.Service
 	reports      *recurring.Service
 	documents    *documents
+	hooks        *hook.Service
+	receiver     *receiver
 	api          *api.API
 	chain        *mw.Chain
 	ours, theirs uid.Org
@@ -75,11 +78,14 @@ func setup(t *testing.T) *bundle {
 	b.reports = newReports(b)
 	b.templates = newTemplates(b)
 	tenants := tenant.New(tenant.Deps{Store: b.store.Tenants(), Sealer: plainSealer{}, Rand: rand.Reader, Zone: time.LoadLocation})
+	b.receiver = &receiver{status: http.StatusOK}
+	b.hooks = newHooks(b)
 	var err error
 	b.api, err = api.New(api.Deps{Replays: b.store}, slices.Concat(
 		scanapi.Routes(scanapi.Deps{
 			Scans: b.scans, Results: b.scans, Comparisons: comparison.New(compared{b.scans}), Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
-			Templates: b.templates,
+			Templates: b.templates, Usage: usage.NewReports(usage.ReportsDeps{Ledger: b.store.Usage(), Counter: usage.NewMemory(), Now: b.clock.Now}),
+			Webhooks: b.hooks, Deliveries: b.hooks,
 		}),
 		platform.Routes(platform.Deps{
 			Assets: b.assets, Organizations: tenants, Reports: b.reports, Findings: newTriage(b), Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b), VEX: exchange(b),

@@ -115,6 +115,7 @@ func TestAnotherOrganizationsResourceIsAsMissingAsNone(t *testing.T) {
 		"finding": string(b.found(b.theirs, "192.0.2.7", 1)[0]),
 		"report":  string(b.someReport(b.theirs).ID), "asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
 		"scan_template": string(b.someTemplate(b.theirs).ID),
+		"webhook":       string(b.someHook(b.theirs).ID),
 	}
 	swept := 0
 	b.each(func(e api.Entry) {
@@ -227,13 +228,15 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 	done, queued := b.someScan(b.ours, scan.Completed), b.someScan(b.ours, scan.Queued)
 	rep := b.someReport(b.ours)
 	made := b.someRun(rep, "document")
+	w, told := b.someHook(b.ours), b.scanWithCallback(b.ours)
+	doomedHook, try := b.someHook(b.ours), b.someDelivery(b.ours, w.ID)
 	seen := string(b.found(b.ours, "192.0.2.7", 1)[0])
 	bodies := map[string]string{
 		"POST /api/findings/{id}/triage":                   `{"status":"confirmed"}`,
 		"POST /api/findings/triage":                        `{"status":"confirmed","ids":["` + seen + `"]}`,
+		"POST /scan-api/api/v1/webhooks":                   `{"name":"n","url":"https://hooks.example.org/"}`,
+		"PATCH /scan-api/api/v1/webhooks/{id}":             `{"name":"m"}`,
 		"POST /api/assets":                                 `{"name":"192.0.2.77"}`,
-		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
-		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
 		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
 		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,
 		"PUT /api/org/scan-scope":                          `{"allow":[{"value":"10.0.0.0/8"}]}`,
@@ -254,17 +257,23 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 			return
 		}
 		id := map[string]string{"asset": string(a.ID), "api_key": k, "scan": string(done.ID)}[r.Resource]
-		if r.Resource == "finding" {
-			id = seen
-		}
 		if strings.HasSuffix(r.Path, "/cancel") {
 			id = string(queued.ID)
 		}
+		if r.Resource == "finding" {
+			id = seen
+		}
+		if r.Resource == "webhook" {
+			id = string(w.ID)
+		}
+		switch e.Pattern() {
+		case "DELETE /scan-api/api/v1/webhooks/{id}":
+			id = string(doomedHook.ID)
+		case "GET /scan-api/api/v1/scans/{id}/callback":
+			id = told
+		}
 		if e.Pattern() == "DELETE /scan-api/api/v1/api-keys/{id}" {
 			id = doomed
-		}
-		if r.Resource == "scan_template" {
-			id = string(b.someTemplate(b.ours).ID)
 		}
 		if r.Resource == "report" {
 			id = string(rep.ID)
@@ -272,7 +281,13 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 				id = string(b.someReport(b.ours).ID)
 			}
 		}
-		target := strings.ReplaceAll(path(r.Path, id), "{runId}", string(made.ID))
+		if r.Resource == "scan_template" {
+			id = string(b.someTemplate(b.ours).ID)
+		}
+		target := strings.NewReplacer("{deliveryId}", try, "{runId}", string(made.ID)).Replace(path(r.Path, id))
+		if strings.HasSuffix(r.Path, "/redeliver") {
+			id = try
+		}
 		switch r.Path {
 		case "/api/log/proof/inclusion":
 			target += "?entryId=" + string(b.entries(b.ours)[0].ID)

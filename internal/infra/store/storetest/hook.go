@@ -218,11 +218,11 @@ func fanOut(t *testing.T, h *house) {
 	states := func(org uid.Org, q hook.DeliveryQuery) string {
 		q.Page = pageAll()
 		l := got(h.s.Hooks().Deliveries(t.Context(), org, q))(t)
-		s := fmt.Sprint(l.Total.N, ":")
+		parts := []string{fmt.Sprint(l.Total.N, ":")}
 		for _, d := range l.Items {
-			s += fmt.Sprint(" ", d.Type, "=", d.State)
+			parts = append(parts, fmt.Sprint(d.Type, "=", d.State))
 		}
-		return s
+		return strings.Join(parts, " ")
 	}
 	for want, q := range map[string]hook.DeliveryQuery{
 		"2: scan.completed=pending scan.completed=pending":               {Hook: on.ID},
@@ -530,10 +530,11 @@ func replays(t *testing.T, h *house) {
 
 // hookRetention checks that old deliveries go, held ones as well, and that the outbox keeps what was not fanned out.
 func hookRetention(t *testing.T, h *house) {
-	old := time.Now().Add(-31 * 24 * time.Hour)
+	now := time.Now //nolint:forbidigo // the store of these tests has the real clock
+	old := now().Add(-31 * 24 * time.Hour)
 	ids := uid.NewSource(func() time.Time { return old }, randomness{})
 	w := h.addHook(t, h.newHook(h.ours, "*"))
-	fresh := h.trial(t, w, uid.NewSource(time.Now, randomness{}))
+	fresh := h.trial(t, w, uid.NewSource(now, randomness{}))
 	var stale []uid.Delivery
 	for range 3 {
 		stale = append(stale, h.trial(t, w, ids))

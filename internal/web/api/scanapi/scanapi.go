@@ -74,6 +74,7 @@ type Deps struct {
 	Webhooks    Webhooks
 	Deliveries  Deliveries
 	Templates   Templates
+	Usage       Usage
 	Version     string // of the product, for documents
 	Now         func() time.Time
 	Stopping    <-chan struct{}
@@ -82,7 +83,7 @@ type Deps struct {
 // Routes is the family's part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d, streams: newStreams()}
-	return slices.Concat(h.scanRoutes(), h.batchRoutes(), h.compareRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.keyRoutes(), h.webhookRoutes(), h.deliveryRoutes(), h.templateRoutes())
+	return slices.Concat(h.scanRoutes(), h.batchRoutes(), h.compareRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.usageRoutes(), h.keyRoutes(), h.webhookRoutes(), h.deliveryRoutes(), h.templateRoutes())
 }
 
 type handlers struct {
