@@ -64,7 +64,7 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 	dispatcher := scan.NewDispatcher(scan.DispatcherDeps{
 		Line: a.store.Line(), Store: a.store.Scans(), Now: a.now, Log: a.log, Alone: a.cfg.Database == "",
 	})
-	available := scan.NewAvailability(scan.AvailabilityDeps{Engines: catalog.All(), Env: a.checkEnv(g.runner), Log: a.log})
+	available := engine.NewRoster(engine.RosterDeps{Engines: catalog.All(), Env: a.checkEnv(g.runner), Log: a.log})
 	executor := scan.NewExecutor(scan.ExecutorDeps{
 		Store: a.store.Scans(), Engines: catalog.All(), Gate: gate, Runner: g.runner, Blobs: blobs{p.blobs}, Sealer: a.sealer,
 		Hub: a.store.Hub(), Capabilities: runner.Capabilities(), Now: a.now, Log: a.log, Changed: dispatcher.Wake, Ended: func(e scan.Ended) {
@@ -89,7 +89,8 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 	p.workers = append(p.workers, part{"engine checks", available.Run})
 	return scan.New(scan.Deps{
 		Store: a.store.Scans(), Assets: a.store.Assets(), Engines: catalog.All(), Availability: available, Gate: gate, Quota: g.quota,
-		Sealer: a.sealer, Blobs: blobs{p.blobs}, Capabilities: runner.Capabilities(), Now: a.now, IDs: a.ids, Changed: dispatcher.Wake,
+		Callbacks: p.hooks,
+		Sealer:    a.sealer, Blobs: blobs{p.blobs}, Capabilities: runner.Capabilities(), Now: a.now, IDs: a.ids, Changed: dispatcher.Wake,
 	}), nil
 }
 

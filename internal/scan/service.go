@@ -66,7 +66,7 @@ type Deps struct {
 	Store        Store
 	Assets       Assets
 	Engines      []engine.Engine
-	Availability *Availability
+	Availability *engine.Roster
 	Gate         Gate
 	Quota        Quota
 	Callbacks    Callbacks // nil = orders can't have callbacks

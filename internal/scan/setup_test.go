@@ -244,8 +244,8 @@ func (r *rig) renew() {
 	})
 }
 
-func availabilityOf(engines ...engine.Engine) *scan.Availability {
-	return scan.NewAvailability(scan.AvailabilityDeps{
+func availabilityOf(engines ...engine.Engine) *engine.Roster {
+	return engine.NewRoster(engine.RosterDeps{
 		Engines: engines, Env: func() (engine.Env, func(), error) { return engine.Env{}, func() {}, nil }, Log: slog.New(slog.DiscardHandler),
 	})
 }

@@ -100,7 +100,7 @@ func newHouse(tb testing.TB, db *store.Store) *house {
 	engines := []engine.Engine{stub{"stub"}, stub{"other"}}
 	h.scans = scan.New(scan.Deps{
 		Store: db.Scans(), Assets: db.Assets(), Engines: engines, Quota: usage.New(usage.Deps{Now: h.clock.Now}), Sealer: sealer{},
-		Availability: scan.NewAvailability(scan.AvailabilityDeps{
+		Availability: engine.NewRoster(engine.RosterDeps{
 			Engines: engines, Env: func() (engine.Env, func(), error) { return engine.Env{}, func() {}, nil }, Log: quiet,
 		}),
 		Gate: scan.Gate{Resolver: names{}, Listeners: func() ([]netip.AddrPort, error) { return nil, nil }}, Now: h.clock.Now, IDs: ids,

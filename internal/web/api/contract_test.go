@@ -104,7 +104,7 @@ func newContract(t *testing.T) *contract {
 	charges := usage.New(usage.Deps{Counter: usage.NewMemory(), Now: c.clock.Now})
 	service := scan.New(scan.Deps{
 		Store: c.store.Scans(), Assets: c.store.Assets(), Engines: engines, Quota: charges, Sealer: plainSealer{}, Now: c.clock.Now, IDs: c.clock.IDs(),
-		Availability: scan.NewAvailability(scan.AvailabilityDeps{
+		Availability: engine.NewRoster(engine.RosterDeps{
 			Engines: engines, Env: func() (engine.Env, func(), error) { return engine.Env{}, func() {}, nil }, Log: log,
 		}),
 		Gate: scan.Gate{Resolver: plainNames{}, Listeners: func() ([]netip.AddrPort, error) { return nil, nil }},

@@ -1,4 +1,4 @@
-package scan
+package engine
 
 import (
 	"context"
@@ -6,45 +6,44 @@ import (
 	"sync"
 	"time"
 
-	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/word/fault"
 )
 
-// AvailabilityDeps is what checks of engines need. Env makes what an engine may use during a check and returns what
+// RosterDeps is what checks of engines need. Env makes what an engine may use during a check and returns what
 // clears it away. Every is the time between two rounds (0 = 5 minutes), Timeout bounds one check (0 = 10 seconds).
-type AvailabilityDeps struct {
-	Engines []engine.Engine
-	Env     func() (engine.Env, func(), error)
+type RosterDeps struct {
+	Engines []Engine
+	Env     func() (Env, func(), error)
 	Log     *slog.Logger
 	Every   time.Duration
 	Timeout time.Duration
 }
 
-// Availability knows which engines can run here. Checks start programs, so their answers are kept; Run renews them. It
+// Roster knows which engines can run here. Checks start programs, so their answers are kept; Run renews them. It
 // is safe for concurrent use.
-type Availability struct {
-	d AvailabilityDeps
+type Roster struct {
+	d RosterDeps
 
 	first sync.Once
 	known chan struct{} // closed after the first round
 
 	mu    sync.Mutex
-	state map[string]engine.Availability
+	state map[string]Availability
 }
 
-// NewAvailability returns an Availability that has checked nothing yet.
-func NewAvailability(d AvailabilityDeps) *Availability {
+// NewRoster returns a Roster that has checked nothing yet.
+func NewRoster(d RosterDeps) *Roster {
 	if d.Every <= 0 {
 		d.Every = 5 * time.Minute
 	}
 	if d.Timeout <= 0 {
 		d.Timeout = 10 * time.Second
 	}
-	return &Availability{d: d, known: make(chan struct{}), state: map[string]engine.Availability{}}
+	return &Roster{d: d, known: make(chan struct{}), state: map[string]Availability{}}
 }
 
 // Run checks all engines now and then every so often, until ctx ends.
-func (a *Availability) Run(ctx context.Context) error {
+func (a *Roster) Run(ctx context.Context) error {
 	tick := time.NewTicker(a.d.Every)
 	defer tick.Stop()
 	for {
@@ -59,7 +58,7 @@ func (a *Availability) Run(ctx context.Context) error {
 
 // Of returns an engine's state as of the last round. Before the first one has ended it waits for it, and begins it
 // where Run hasn't; an engine that isn't in the catalog is not available.
-func (a *Availability) Of(ctx context.Context, id string) (engine.Availability, error) {
+func (a *Roster) Of(ctx context.Context, id string) (Availability, error) {
 	select {
 	case <-a.known:
 	default:
@@ -67,7 +66,7 @@ func (a *Availability) Of(ctx context.Context, id string) (engine.Availability, 
 		select {
 		case <-a.known:
 		case <-ctx.Done():
-			return engine.Availability{}, fault.Of(ctx.Err())
+			return Availability{}, fault.Of(ctx.Err())
 		}
 	}
 	a.mu.Lock()
@@ -75,18 +74,18 @@ func (a *Availability) Of(ctx context.Context, id string) (engine.Availability, 
 	if s, ok := a.state[id]; ok {
 		return s, nil
 	}
-	return engine.Availability{Reason: "there is no such engine"}, nil
+	return Availability{Reason: "there is no such engine"}, nil
 }
 
 // begin makes the first round once.
-func (a *Availability) begin(ctx context.Context) {
+func (a *Roster) begin(ctx context.Context) {
 	a.first.Do(func() {
 		a.check(ctx)
 		close(a.known)
 	})
 }
 
-func (a *Availability) round(ctx context.Context) {
+func (a *Roster) round(ctx context.Context) {
 	fresh := false
 	a.first.Do(func() {
 		fresh = true
@@ -99,8 +98,8 @@ func (a *Availability) round(ctx context.Context) {
 }
 
 // check asks all engines at once and notes the answers together.
-func (a *Availability) check(ctx context.Context) {
-	answers := make([]engine.Availability, len(a.d.Engines))
+func (a *Roster) check(ctx context.Context) {
+	answers := make([]Availability, len(a.d.Engines))
 	var all sync.WaitGroup
 	for i, e := range a.d.Engines {
 		all.Go(func() { answers[i] = a.ask(ctx, e) })
@@ -119,23 +118,23 @@ func (a *Availability) check(ctx context.Context) {
 }
 
 // ask asks one engine; one without a program of its own is always there.
-func (a *Availability) ask(ctx context.Context, e engine.Engine) (state engine.Availability) {
-	checker, ok := e.(engine.Checker)
+func (a *Roster) ask(ctx context.Context, e Engine) (state Availability) {
+	checker, ok := e.(Checker)
 	if !ok {
-		return engine.Availability{Available: true}
+		return Availability{Available: true}
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.d.Timeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
 			a.d.Log.ErrorContext(ctx, "engine check panicked", slog.String("engine", e.Manifest().ID), slog.Any("panic", p))
-			state = engine.Availability{Reason: "its check failed; the log has the details"}
+			state = Availability{Reason: "its check failed; the log has the details"}
 		}
 	}()
 	env, done, err := a.d.Env()
 	if err != nil {
 		a.d.Log.ErrorContext(ctx, "engine can't be checked", slog.String("engine", e.Manifest().ID), slog.Any("error", err))
-		return engine.Availability{Reason: "it can't be checked; the log has the details"}
+		return Availability{Reason: "it can't be checked; the log has the details"}
 	}
 	defer done()
 	return checker.Check(ctx, env)
