@@ -24,8 +24,10 @@ func TestAMaskSentBackKeepsWhatIsStored(t *testing.T) {
 	t.Parallel()
 	stored := `{"rateLimit":5,"headers":{"X-Api":"one","Cookie":"two"},"authentication":{"user":"u"}}`
 	for _, tt := range []struct{ name, given, want string }{
-		{"all of it", `{"rateLimit":7,"headers":{"X-Api":"[redacted]","Cookie":"[redacted]"},"authentication":"[redacted]"}`,
-			`{"rateLimit":7,"headers":{"X-Api":"one","Cookie":"two"},"authentication":{"user":"u"}}`},
+		{
+			"all of it", `{"rateLimit":7,"headers":{"X-Api":"[redacted]","Cookie":"[redacted]"},"authentication":"[redacted]"}`,
+			`{"rateLimit":7,"headers":{"X-Api":"one","Cookie":"two"},"authentication":{"user":"u"}}`,
+		},
 		{"one changed, one gone, by another case", `{"headers":{"x-api":"[redacted]","New":"three"}}`, `{"headers":{"x-api":"one","New":"three"}}`},
 		{"nothing masked", `{"headers":{"A":"b"},"authentication":{"user":"v"}}`, `{"headers":{"A":"b"},"authentication":{"user":"v"}}`},
 		{"empty", `{}`, `{}`},

@@ -229,7 +229,7 @@ func TestAScheduleStopsWithTheRightsOfItsOwner(t *testing.T) {
 		},
 		template.OwnerGone: func(t *testing.T, h *house) (access.Actor, func()) {
 			a := user(t, h, access.RoleUser)
-			a.ID = string(h.clock.IDs().New())
+			a.ID = h.clock.IDs().New()
 			return a, func() {}
 		},
 	} {

@@ -3,6 +3,7 @@ package template
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -260,10 +261,7 @@ func merged(under, over map[string]json.RawMessage) map[string]json.RawMessage {
 		return over
 	}
 	out := make(map[string]json.RawMessage, len(under)+len(over))
-	for _, m := range []map[string]json.RawMessage{under, over} {
-		for name, value := range m {
-			out[name] = value
-		}
-	}
+	maps.Copy(out, under)
+	maps.Copy(out, over)
 	return out
 }
