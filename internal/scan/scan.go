@@ -210,13 +210,9 @@ type Reader interface {
 type Tx interface {
 	usage.Tx
 
-	BatchTx
-	EditTx
+	OrderTx
 	Recorder
 
-	InsertScan(ctx context.Context, s Scan) error
-	// CancelScan moves a queued or running scan to cancelled and returns it; SCAN_NOT_CANCELLABLE when it is terminal.
-	CancelScan(ctx context.Context, id uid.Scan, at time.Time) (Scan, error)
 	// StartScan moves an admitted scan to running; a Conflict fault when it was cancelled or the fence is another's.
 	StartScan(ctx context.Context, id uid.Scan, fence int64, at time.Time) error
 	// KeepLease extends the lease and writes progress; a Conflict fault when the scan isn't ours any more.
@@ -233,6 +229,16 @@ type Tx interface {
 
 	// Emit writes an outbox event in the unit; subscribers hear of it after commit.
 	Emit(ctx context.Context, t event.Type, subject string, data any) error
+}
+
+// OrderTx are the writes of what people ask for.
+type OrderTx interface {
+	BatchTx
+	EditTx
+
+	InsertScan(ctx context.Context, s Scan) error
+	// CancelScan moves a queued or running scan to cancelled and returns it; SCAN_NOT_CANCELLABLE when it is terminal.
+	CancelScan(ctx context.Context, id uid.Scan, at time.Time) (Scan, error)
 }
 
 // Recorder are the writes of what a scan found.
