@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	mathrand "math/rand/v2"
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -22,7 +22,7 @@ func (a *App) hooking(ctx context.Context, p *parts, own []netip.AddrPort, allow
 	office := hook.NewOffice(hook.OfficeDeps{
 		Post: a.store.Post(), Store: a.store.Hooks(), Sender: sender, News: a.store.Hub().SubscribeAll, Base: a.URL(), Now: a.now,
 		IDs: a.ids, Log: a.log, Alone: a.cfg.Database == "", Observe: p.metrics.ObserveDelivery,
-		Chance: mathrand.Float64, //nolint:gosec // it spreads retries, and keeps no secret
+		Chance: chance,
 	})
 	p.hooks = hook.New(hook.Deps{
 		Store: a.store.Hooks(), Callbacks: a.store.Tenants(), Sealer: a.sealer, Sender: sender, Addresses: out, Base: a.URL(),
@@ -40,4 +40,11 @@ func (a *App) hooking(ctx context.Context, p *parts, own []netip.AddrPort, allow
 		}
 		return float64(n)
 	})
+}
+
+// chance is a number from 0 to 1, by which retries are spread.
+func chance() float64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return float64(binary.BigEndian.Uint64(b[:])>>11) / (1 << 53)
 }

@@ -12,7 +12,7 @@ const WebhookTest Type = "webhook.test"
 func Types() []Type {
 	return []Type{
 		ScanQueued, ScanStarted, ScanProgress, ScanCompleted, ScanFailed, ScanCancelled,
-		FindingOpened, FindingReopened, FindingFixed,
+		FindingOpened, FindingReopened, FindingFixed, FindingTriaged,
 		ReportReady, ReportFailed,
 		ScheduleStopped, WebhookDisabled,
 	}
