@@ -16,15 +16,19 @@ import (
 // Bounds of one page of the call log. Entries carry no index beyond their place: one would cost every request, and
 // looking at a few thousand costs a reader some milliseconds.
 const (
-	maxLooked  = 5000 // entries that one page looks at
-	firstChunk = 256  // and at once; each chunk is twice the one before
+	maxLooked  = 20_000 // entries that one page looks at
+	firstChunk = 128    // and at once; each chunk is twice the one before, up to
+	lastChunk  = 512
+	// lookTime is how long a page looks, beside its last chunk: where the log has to come from a slow disk, it is shorter.
+	lookTime = 10 * time.Millisecond
 	// atSlack bounds how far the times of entries may lie out of the order of their places: an entry is timed when it is
 	// formed and placed when its unit commits, and the clocks of several nodes differ.
 	atSlack = 5 * time.Minute
 )
 
 // CallLog returns one page of calls, newest first, of entries that have their place in the log. It looks at a bounded
-// number of entries, whatever the filters: a page may be short, or empty, and still say where to go on.
+// number of entries and for a bounded time, whatever the filters: a page may be short, or empty, and still say where to
+// go on.
 func (r UsageStore) CallLog(ctx context.Context, org uid.Org, q usage.CallQuery) (usage.CallPage, error) {
 	var out usage.CallPage
 	err := r.view(ctx, org, func(ctx context.Context, v *View) error {
@@ -34,7 +38,11 @@ func (r UsageStore) CallLog(ctx context.Context, org uid.Org, q usage.CallQuery)
 			return err
 		}
 		floor := max(low, high-maxLooked)
-		for chunk := int64(firstChunk); high > floor && len(out.Items) < q.Limit; chunk *= 2 {
+		until := v.s.now().Add(lookTime)
+		for chunk := int64(firstChunk); high > floor && len(out.Items) < q.Limit; chunk = min(2*chunk, lastChunk) {
+			if chunk > firstChunk && v.s.now().After(until) {
+				break
+			}
 			from := max(floor, high-chunk)
 			if err := calls(ctx, v, q, from, high, &out); err != nil {
 				return err
