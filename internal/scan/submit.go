@@ -51,6 +51,9 @@ func (s *Service) Submit(ctx context.Context, a access.Actor, o Order) (Scan, er
 		return Scan{}, err
 	}
 	ev := audit.Event{Type: event.ScanSubmitted, Resource: resource(out.ID)}
+	if o.Template != "" {
+		ev.Type = event.TemplateLaunched
+	}
 	err = s.d.Store.Change(ctx, a.Org, ev, func(ctx context.Context, tx Tx) error {
 		if err := s.d.Quota.ScanQuota(ctx, tx, plan); err != nil {
 			return err

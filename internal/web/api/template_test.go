@@ -44,6 +44,16 @@ func (f templateScans) Judge(_ context.Context, a access.Actor, orders []scan.Or
 	return out
 }
 
+func (f templateScans) Submit(ctx context.Context, a access.Actor, o scan.Order) (scan.Scan, error) {
+	s, err := f.Check(a, o)
+	if err != nil {
+		return s, err
+	}
+	s.ID, s.Org, s.Name, s.Template, s.CreatedAt, s.Status = uid.Scan(f.ids.New()), a.Org, o.Name, o.Template, f.clock.Now(), scan.Queued
+	f.put(s)
+	return s, f.store.Record(ctx, a.Org, audit.Event{Type: event.TemplateLaunched, Resource: audit.Resource{Kind: "scan", ID: string(s.ID)}})
+}
+
 func (templateScans) Plan(context.Context, access.Actor) (tenant.Plan, error) {
 	return tenant.Enterprise, nil
 }

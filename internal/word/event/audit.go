@@ -141,6 +141,7 @@ const (
 	TemplateRead     Audit = "template.read"
 	TemplateUpdated  Audit = "template.updated"
 	TemplateDeleted  Audit = "template.deleted"
+	TemplateLaunched Audit = "template.launched" // a scan was submitted from a template; the resource is the scan
 	TemplateRunsRead Audit = "template.runs.read"
 	ScheduleRan      Audit = "schedule.ran"     // a due time came: the server started its run in the name of the schedule's owner; the resource is the run
 	ScheduleDisabled Audit = "schedule.stopped" // by the server, because its owner may no longer do what it does

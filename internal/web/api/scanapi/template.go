@@ -66,7 +66,7 @@ func (h *handlers) templateRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[launchIn, Created[Scan]]{
 			ID: "launchScanTemplate", Method: http.MethodPost, Path: templates + "/{id}/launch", Family: problem.Scan, Scope: access.ScansCreate,
-			Audit: event.ScanSubmitted, Resource: "scan_template", Status: http.StatusCreated, Tags: []string{tagTemplates},
+			Audit: event.TemplateLaunched, Resource: "scan_template", Status: http.StatusCreated, Tags: []string{tagTemplates},
 			Summary: "Launch a scan from a template",
 			Description: "Needs templates:read as well. Fields that are given stand in place of the template's; `options` and `config` merge key by " +
 				"key. The engine must be one that the caller's key allows. Answers as `POST /scans`.",
