@@ -18,6 +18,7 @@ import (
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/hookapi"
 	"assay.dev/assay/internal/web/api/platform"
 	"assay.dev/assay/internal/web/api/scanapi"
 	"assay.dev/assay/internal/web/api/vaultapi"
@@ -131,10 +132,11 @@ func (a *App) counter(ctx context.Context, p *parts) (usage.Counter, error) {
 func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error {
 	book := logbook{signing: a.signing, store: a.store}
 	table := scanapi.Routes(scanapi.Deps{
-		Version: version, Scans: scans, Results: scans, Comparisons: a.comparing(), Events: events{a.store}, Keys: a.access, Webhooks: p.hooks,
-		Deliveries: p.hooks, Now: a.now, Stopping: a.stopping,
+		Version: version, Scans: scans, Results: scans, Comparisons: a.comparing(), Events: events{a.store}, Keys: a.access,
+		Now: a.now, Stopping: a.stopping,
 		Usage: p.usage, Templates: a.templating(p, scans),
 	})
+	table = append(table, hookapi.Routes(hookapi.Deps{Webhooks: p.hooks, Deliveries: p.hooks, Now: a.now})...)
 	table = append(table, platform.Routes(platform.Deps{
 		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Findings: a.triaging(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(), VEX: a.exchanging(scans),
 		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now, TLS: a.tlsStatus,

@@ -30,6 +30,7 @@ import (
 	"assay.dev/assay/internal/scan/template"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/hookapi"
 	"assay.dev/assay/internal/web/api/platform"
 	"assay.dev/assay/internal/web/api/scanapi"
 	"assay.dev/assay/internal/web/api/vaultapi"
@@ -85,8 +86,8 @@ func setup(t *testing.T) *bundle {
 		scanapi.Routes(scanapi.Deps{
 			Scans: b.scans, Results: b.scans, Comparisons: comparison.New(compared{b.scans}), Events: events{b.store}, Keys: b.access, Now: b.clock.Now, Stopping: b.stopping,
 			Templates: b.templates, Usage: usage.NewReports(usage.ReportsDeps{Ledger: b.store.Usage(), Counter: usage.NewMemory(), Now: b.clock.Now}),
-			Webhooks: b.hooks, Deliveries: b.hooks,
 		}),
+		hookapi.Routes(hookapi.Deps{Webhooks: b.hooks, Deliveries: b.hooks, Now: b.clock.Now}),
 		platform.Routes(platform.Deps{
 			Assets: b.assets, Organizations: tenants, Reports: b.reports, Findings: newTriage(b), Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b), VEX: exchange(b),
 			Build: platform.Build{Version: "test"}, Started: testkit.Epoch(), Now: b.clock.Now,

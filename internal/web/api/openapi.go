@@ -55,7 +55,10 @@ func document() *huma.OpenAPI {
 // tags are the groups of operations, in the order in which a newcomer meets them.
 func tags() []*huma.Tag {
 	var out []*huma.Tag
-	for _, name := range []string{"Scans", "Engines", "Assets", "API keys", "Audit log", "Organization", "Signing in", "Server"} {
+	for _, name := range []string{
+		"Scans", "Scan templates", "Engines", "Findings", "Reports", "Webhooks", "Assets", "Usage", "API keys", "Audit log", "Organization",
+		"Signing in", "Server",
+	} {
 		out = append(out, &huma.Tag{Name: name})
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
@@ -22,7 +23,7 @@ const maxBatchBody = 8 << 20
 
 func (h *handlers) batchRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[batchIn, Out[Batch]]{
+		api.Op(api.Route[batchIn, envelope.Out[Batch]]{
 			ID: "submitScans", Method: http.MethodPost, Path: Base + "/scans/batch", Family: problem.Scan,
 			Scope: access.ScansCreate, Audit: event.ScanBatchSubmitted, Status: http.StatusCreated, Tags: []string{tagScans},
 			Summary: "Submit many scans at once",
@@ -34,7 +35,7 @@ func (h *handlers) batchRoutes() []api.Entry {
 				"where it doesn't hold all, the last ones are refused.",
 			MaxBody: maxBatchBody, Errors: []int{http.StatusConflict}, Once: true, Replay: h.submittedBatch, Handle: h.submitBatch,
 		}),
-		api.Op(api.Route[editScanIn, Out[Scan]]{
+		api.Op(api.Route[editScanIn, envelope.Out[Scan]]{
 			ID: "updateScan", Method: http.MethodPatch, Path: Base + "/scans/{id}", Family: problem.Scan, Scope: access.ScansCreate,
 			Audit: event.ScanUpdated, Resource: "scan", Tags: []string{tagScans}, Summary: "Rename or tag a scan",
 			Description: "In any state. What is left out stays; `tags` replaces all tags, an empty name takes it away.", Handle: h.editScan,
@@ -154,7 +155,7 @@ func (o Order) order() scan.Order {
 	}
 }
 
-func (h *handlers) submitBatch(ctx context.Context, in *batchIn) (*Out[Batch], error) {
+func (h *handlers) submitBatch(ctx context.Context, in *batchIn) (*envelope.Out[Batch], error) {
 	orders, err := in.Body.orders()
 	if err != nil {
 		return nil, err
@@ -163,15 +164,15 @@ func (h *handlers) submitBatch(ctx context.Context, in *batchIn) (*Out[Batch], e
 	if err != nil {
 		return nil, err
 	}
-	return ok(batchView(b)), nil
+	return envelope.OK(batchView(b)), nil
 }
 
-func (h *handlers) submittedBatch(ctx context.Context, id string) (*Out[Batch], error) {
+func (h *handlers) submittedBatch(ctx context.Context, id string) (*envelope.Out[Batch], error) {
 	b, err := h.d.Scans.Batch(ctx, mw.ActorFrom(ctx).Org, uid.Batch(id))
 	if err != nil {
 		return nil, err
 	}
-	return ok(batchView(b)), nil
+	return envelope.OK(batchView(b)), nil
 }
 
 func batchView(b scan.Batch) Batch {
@@ -204,7 +205,7 @@ type editScanIn struct {
 	Body ScanPatch
 }
 
-func (h *handlers) editScan(ctx context.Context, in *editScanIn) (*Out[Scan], error) {
+func (h *handlers) editScan(ctx context.Context, in *editScanIn) (*envelope.Out[Scan], error) {
 	if _, err := h.find(ctx, in.ID, in.ScanType); err != nil {
 		return nil, err
 	}
@@ -212,5 +213,5 @@ func (h *handlers) editScan(ctx context.Context, in *editScanIn) (*Out[Scan], er
 	if err != nil {
 		return nil, err
 	}
-	return ok(view(s)), nil
+	return envelope.OK(view(s)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"assay.dev/assay/internal/scan/comparison"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/web/report"
@@ -37,7 +38,7 @@ func (h *handlers) compareRoutes() []api.Entry {
 			"whole document. One of them not terminal yet: 409 `RESULTS_NOT_READY`.",
 		Errors: []int{http.StatusConflict},
 		Produces: []api.Media{
-			{Type: "application/json", Schema: Envelope[Comparison]{}},
+			{Type: "application/json", Schema: envelope.Envelope[Comparison]{}},
 			{Type: mediaCSV, Doc: "RFC 4180, with a header line: change, and then the columns of results"},
 		},
 		Handle: h.compare,
@@ -46,7 +47,7 @@ func (h *handlers) compareRoutes() []api.Entry {
 
 type compareIn struct {
 	ID string `path:"id" doc:"The scan that is the base."`
-	Paging
+	envelope.Paging
 	With     string `query:"with" required:"true" minLength:"1" maxLength:"36" doc:"The scan to compare with the base, as a rule the newer one."`
 	Change   string `query:"change" enum:"new,gone,unchanged"`
 	Severity string `query:"severity" enum:"critical,high,medium,low,info"`
@@ -56,12 +57,12 @@ type compareIn struct {
 
 // Comparison is one page of a comparison.
 type Comparison struct {
-	Base       Scan              `json:"base"`
-	Compare    Scan              `json:"compare"`
-	Summary    ComparisonSummary `json:"summary"`
-	Caveats    []Caveat          `json:"caveats" doc:"Why the difference may mean less than it seems; empty where the scans looked at the same."`
-	Findings   []Compared        `json:"findings"`
-	Pagination Pagination        `json:"pagination"`
+	Base       Scan                `json:"base"`
+	Compare    Scan                `json:"compare"`
+	Summary    ComparisonSummary   `json:"summary"`
+	Caveats    []Caveat            `json:"caveats" doc:"Why the difference may mean less than it seems; empty where the scans looked at the same."`
+	Findings   []Compared          `json:"findings"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 // ComparisonSummary counts weaknesses by change.
@@ -109,14 +110,14 @@ func (h *handlers) compare(ctx context.Context, in *compareIn) (*api.Stream, err
 	return document(ctx, "application/json", "", func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		return enc.Encode(Envelope[Comparison]{Success: true, Data: out})
+		return enc.Encode(envelope.Envelope[Comparison]{Success: true, Data: out})
 	}), nil
 }
 
 func (h *handlers) comparisonPage(ctx context.Context, p comparison.Pair, q comparison.Query, in *compareIn) (Comparison, error) {
 	filters := page.Filters("compare", in.ID, in.With, in.Change, in.Severity)
 	var err error
-	if q.Page, err = in.request(p.Base.Org, filters); err != nil {
+	if q.Page, err = in.Request(p.Base.Org, filters); err != nil {
 		return Comparison{}, err
 	}
 	l, err := h.d.Comparisons.List(ctx, p, q)
@@ -128,7 +129,7 @@ func (h *handlers) comparisonPage(ctx context.Context, p comparison.Pair, q comp
 		Summary: ComparisonSummary{
 			New: report.NewSummary(p.Summary.New), Gone: report.NewSummary(p.Summary.Gone), Unchanged: report.NewSummary(p.Summary.Unchanged),
 		},
-		Pagination: in.view(p.Base.Org, filters, l.Total, l.Next),
+		Pagination: in.View(p.Base.Org, filters, l.Total, l.Next),
 	}
 	for i, c := range p.Caveats {
 		out.Caveats[i] = Caveat{Code: string(c), Message: c.Text()}

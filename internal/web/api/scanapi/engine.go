@@ -6,13 +6,14 @@ import (
 
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
 )
 
 func (h *handlers) engineRoutes() []api.Entry {
-	return []api.Entry{api.Op(api.Route[struct{}, Out[EngineList]]{
+	return []api.Entry{api.Op(api.Route[struct{}, envelope.Out[EngineList]]{
 		ID: "listEngines", Method: http.MethodGet, Path: Base + "/engines", Family: problem.Scan, Scope: access.ScansRead,
 		Audit: event.EngineListed, Tags: []string{"Engines"}, Summary: "List scan engines",
 		Description: "What each engine takes, as data: target types, a JSON Schema of its options and of the config it supports, and " +
@@ -41,7 +42,7 @@ type Engine struct {
 	Licence     string         `json:"licence"`
 }
 
-func (h *handlers) engines(ctx context.Context, _ *struct{}) (*Out[EngineList], error) {
+func (h *handlers) engines(ctx context.Context, _ *struct{}) (*envelope.Out[EngineList], error) {
 	actor := mw.ActorFrom(ctx)
 	all, err := h.d.Scans.Engines(ctx, actor)
 	if err != nil {
@@ -60,5 +61,5 @@ func (h *handlers) engines(ctx context.Context, _ *struct{}) (*Out[EngineList], 
 		}
 		out.Engines[i] = v
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
@@ -23,18 +24,18 @@ const (
 
 func (h *handlers) keyRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[newKeyIn, Created[IssuedKey]]{
+		api.Op(api.Route[newKeyIn, envelope.Created[IssuedKey]]{
 			ID: "createApiKey", Method: http.MethodPost, Path: keys, Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyCreated, Status: http.StatusCreated, Tags: []string{tagKeys}, Summary: "Create an API key",
 			Description: "The key is shown in this answer and never again. A key can't give more than its creator has.",
 			Once:        true, Replay: h.keyCreated, Handle: h.createKey,
 		}),
-		api.Op(api.Route[keysIn, Out[KeyPage]]{
+		api.Op(api.Route[keysIn, envelope.Out[KeyPage]]{
 			ID: "listApiKeys", Method: http.MethodGet, Path: keys, Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyListed, Tags: []string{tagKeys}, Summary: "List API keys", Auditors: true,
 			Description: "Newest first, revoked and expired ones included. Signed-in auditors may read it too.", Handle: h.listKeys,
 		}),
-		api.Op(api.Route[KeyRef, Out[Key]]{
+		api.Op(api.Route[KeyRef, envelope.Out[Key]]{
 			ID: "getApiKey", Method: http.MethodGet, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyRead, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Get an API key", Auditors: true,
 			Description: "Without its secret, which is shown at creation and rotation only. Signed-in auditors may read it too.",
@@ -42,27 +43,27 @@ func (h *handlers) keyRoutes() []api.Entry {
 				return h.d.Keys.Key(ctx, a, id)
 			}),
 		}),
-		api.Op(api.Route[patchKeyIn, Out[Key]]{
+		api.Op(api.Route[patchKeyIn, envelope.Out[Key]]{
 			ID: "updateApiKey", Method: http.MethodPatch, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyUpdated, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Change an API key",
 			Description: "Fields that are left out stay; an empty list lifts a restriction; `expiresInDays: null` takes the end away.",
 			Errors:      []int{http.StatusConflict}, Handle: h.updateKey,
 		}),
-		api.Op(api.Route[KeyRef, Out[Key]]{
+		api.Op(api.Route[KeyRef, envelope.Out[Key]]{
 			ID: "revokeApiKey", Method: http.MethodDelete, Path: keys + "/{id}", Family: problem.Scan, Scope: access.KeysManage,
 			Audit: event.KeyRevoked, Resource: "api_key", Tags: []string{tagKeys}, Summary: "Revoke an API key",
 			Description: "At once, on every node within a second, and for good.", Handle: h.onKey(func(ctx context.Context, a access.Actor, id uid.Key) (access.Key, error) {
 				return h.d.Keys.RevokeKey(ctx, a, id)
 			}),
 		}),
-		api.Op(api.Route[rotateKeyIn, Out[RotatedKey]]{
+		api.Op(api.Route[rotateKeyIn, envelope.Out[RotatedKey]]{
 			ID: "rotateApiKey", Method: http.MethodPost, Path: keys + "/{id}/rotate", Family: problem.Scan,
 			Scope: access.KeysManage, Audit: event.KeyRotated, Resource: "api_key", Tags: []string{tagKeys},
 			Summary:     "Rotate an API key",
 			Description: "A new secret at once; the old one works on for `gracePeriodHours` (default 24, 0 cuts it). Id and restrictions stay.",
 			Errors:      []int{http.StatusConflict}, Once: true, Replay: h.keyRotated, Handle: h.rotateKey,
 		}),
-		api.Op(api.Route[KeyRef, Out[Key]]{
+		api.Op(api.Route[KeyRef, envelope.Out[Key]]{
 			ID: "suspendApiKey", Method: http.MethodPost, Path: keys + "/{id}/suspend", Family: problem.Scan,
 			Scope: access.KeysManage, Audit: event.KeySuspended, Resource: "api_key", Tags: []string{tagKeys},
 			Summary: "Suspend an API key", Description: "By an administrator; until it is resumed.",
@@ -70,7 +71,7 @@ func (h *handlers) keyRoutes() []api.Entry {
 				return h.d.Keys.SuspendKey(ctx, a, id)
 			}),
 		}),
-		api.Op(api.Route[KeyRef, Out[Key]]{
+		api.Op(api.Route[KeyRef, envelope.Out[Key]]{
 			ID: "resumeApiKey", Method: http.MethodPost, Path: keys + "/{id}/resume", Family: problem.Scan,
 			Scope: access.KeysManage, Audit: event.KeyResumed, Resource: "api_key", Tags: []string{tagKeys},
 			Summary:     "Resume a suspended API key",
@@ -147,8 +148,8 @@ type RotatedKey struct {
 
 // KeyPage is one page of keys.
 type KeyPage struct {
-	Keys       []Key      `json:"apiKeys"`
-	Pagination Pagination `json:"pagination"`
+	Keys       []Key               `json:"apiKeys"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 type newKeyIn struct {
@@ -156,7 +157,7 @@ type newKeyIn struct {
 }
 
 type keysIn struct {
-	Paging
+	envelope.Paging
 }
 
 // KeyRef names a key.
@@ -184,7 +185,7 @@ func (h *handlers) keyView(k access.Key) Key { return keyView(k, h.d.Now()) }
 func keyView(k access.Key, now time.Time) Key {
 	v := Key{
 		ID: string(k.ID), Name: k.Name, Description: k.Description, Prefix: k.Prefix, Status: string(k.State(now)),
-		Scopes: make([]string, len(k.Scopes)), AllowedScanTypes: list(k.Engines),
+		Scopes: make([]string, len(k.Scopes)), AllowedScanTypes: envelope.List(k.Engines),
 		AllowedIPAddresses: make([]string, len(k.Addresses)), RateLimitPerMinute: k.Windows.PerMinute,
 		RateLimitPerHour: k.Windows.PerHour, RateLimitPerDay: k.Windows.PerDay, CreatedBy: k.CreatedBy,
 		CreatedAt: api.At(k.CreatedAt), ExpiresAt: api.Moment(k.ExpiresAt), LastUsedAt: api.Moment(k.LastUsedAt),
@@ -205,7 +206,7 @@ func keyView(k access.Key, now time.Time) Key {
 	return v
 }
 
-func (h *handlers) createKey(ctx context.Context, in *newKeyIn) (*Created[IssuedKey], error) {
+func (h *handlers) createKey(ctx context.Context, in *newKeyIn) (*envelope.Created[IssuedKey], error) {
 	b := in.Body
 	issued, err := h.d.Keys.CreateKey(ctx, mw.ActorFrom(ctx), access.NewKey{
 		Name: b.Name, Description: b.Description, Scopes: b.Scopes, Engines: b.Engines, Addresses: b.Addresses,
@@ -215,21 +216,21 @@ func (h *handlers) createKey(ctx context.Context, in *newKeyIn) (*Created[Issued
 		return nil, err
 	}
 	v := IssuedKey{Key: h.keyView(issued.Key), Secret: issued.Secret.Reveal(), SecretShown: true}
-	return created(api.Path(keys, v.ID), v), nil
+	return envelope.Made(api.Path(keys, v.ID), v), nil
 }
 
-func (h *handlers) keyCreated(ctx context.Context, id string) (*Created[IssuedKey], error) {
+func (h *handlers) keyCreated(ctx context.Context, id string) (*envelope.Created[IssuedKey], error) {
 	k, err := h.d.Keys.Key(ctx, mw.ActorFrom(ctx), uid.Key(id))
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(keys, id), IssuedKey{Key: h.keyView(k)}), nil
+	return envelope.Made(api.Path(keys, id), IssuedKey{Key: h.keyView(k)}), nil
 }
 
-func (h *handlers) listKeys(ctx context.Context, in *keysIn) (*Out[KeyPage], error) {
+func (h *handlers) listKeys(ctx context.Context, in *keysIn) (*envelope.Out[KeyPage], error) {
 	actor := mw.ActorFrom(ctx)
 	filters := page.Filters("api-keys")
-	p, err := in.request(actor.Org, filters)
+	p, err := in.Request(actor.Org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -237,14 +238,14 @@ func (h *handlers) listKeys(ctx context.Context, in *keysIn) (*Out[KeyPage], err
 	if err != nil {
 		return nil, err
 	}
-	out := KeyPage{Keys: make([]Key, len(l.Items)), Pagination: in.view(actor.Org, filters, l.Total, l.Next)}
+	out := KeyPage{Keys: make([]Key, len(l.Items)), Pagination: in.View(actor.Org, filters, l.Total, l.Next)}
 	for i, k := range l.Items {
 		out.Keys[i] = h.keyView(k)
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }
 
-func (h *handlers) updateKey(ctx context.Context, in *patchKeyIn) (*Out[Key], error) {
+func (h *handlers) updateKey(ctx context.Context, in *patchKeyIn) (*envelope.Out[Key], error) {
 	b := in.Body
 	days, never, err := daysOrNull(b.ExpiresIn)
 	if err != nil {
@@ -257,10 +258,10 @@ func (h *handlers) updateKey(ctx context.Context, in *patchKeyIn) (*Out[Key], er
 	if err != nil {
 		return nil, err
 	}
-	return ok(h.keyView(k)), nil
+	return envelope.OK(h.keyView(k)), nil
 }
 
-func (h *handlers) rotateKey(ctx context.Context, in *rotateKeyIn) (*Out[RotatedKey], error) {
+func (h *handlers) rotateKey(ctx context.Context, in *rotateKeyIn) (*envelope.Out[RotatedKey], error) {
 	var grace *int
 	if in.Body != nil {
 		grace = in.Body.Grace
@@ -269,28 +270,28 @@ func (h *handlers) rotateKey(ctx context.Context, in *rotateKeyIn) (*Out[Rotated
 	if err != nil {
 		return nil, err
 	}
-	return ok(RotatedKey{
+	return envelope.OK(RotatedKey{
 		ID: string(issued.Key.ID), Secret: issued.Secret.Reveal(), SecretShown: true,
 		PreviousExpiresAt: api.Moment(issued.Key.PreviousExpires),
 	}), nil
 }
 
-func (h *handlers) keyRotated(ctx context.Context, id string) (*Out[RotatedKey], error) {
+func (h *handlers) keyRotated(ctx context.Context, id string) (*envelope.Out[RotatedKey], error) {
 	k, err := h.d.Keys.Key(ctx, mw.ActorFrom(ctx), uid.Key(id))
 	if err != nil {
 		return nil, err
 	}
-	return ok(RotatedKey{ID: id, PreviousExpiresAt: api.Moment(k.PreviousExpires)}), nil
+	return envelope.OK(RotatedKey{ID: id, PreviousExpiresAt: api.Moment(k.PreviousExpires)}), nil
 }
 
 // onKey makes the handler of an operation that takes a key's id and gives the key.
-func (h *handlers) onKey(do func(context.Context, access.Actor, uid.Key) (access.Key, error)) func(context.Context, *KeyRef) (*Out[Key], error) {
-	return func(ctx context.Context, in *KeyRef) (*Out[Key], error) {
+func (h *handlers) onKey(do func(context.Context, access.Actor, uid.Key) (access.Key, error)) func(context.Context, *KeyRef) (*envelope.Out[Key], error) {
+	return func(ctx context.Context, in *KeyRef) (*envelope.Out[Key], error) {
 		k, err := do(ctx, mw.ActorFrom(ctx), uid.Key(in.ID))
 		if err != nil {
 			return nil, err
 		}
-		return ok(h.keyView(k)), nil
+		return envelope.OK(h.keyView(k)), nil
 	}
 }
 

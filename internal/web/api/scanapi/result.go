@@ -11,6 +11,7 @@ import (
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/web/report"
 	"assay.dev/assay/internal/word/event"
@@ -27,7 +28,7 @@ func (h *handlers) resultRoutes() []api.Entry {
 			"no package has no CycloneDX form: 400 `FORMAT_NOT_SUPPORTED`. Not terminal yet: 409 `RESULTS_NOT_READY`.",
 		Errors: []int{http.StatusConflict},
 		Produces: []api.Media{
-			{Type: "application/json", Schema: Envelope[ResultPage]{}},
+			{Type: "application/json", Schema: envelope.Envelope[ResultPage]{}},
 			{Type: mediaHTML, Doc: "A report for people: one file that loads and runs nothing."},
 			{Type: mediaSARIF, Doc: "SARIF 2.1.0"},
 			{Type: mediaCSV, Doc: "RFC 4180, with a header line"},
@@ -40,7 +41,7 @@ func (h *handlers) resultRoutes() []api.Entry {
 
 type resultsIn struct {
 	ScanRef
-	Paging
+	envelope.Paging
 	Format   string `query:"format" maxLength:"32" doc:"json (default), html, csv, sarif, cyclonedx or raw."`
 	Severity string `query:"severity" enum:"critical,high,medium,low,info"`
 	Category string `query:"category" enum:"exposure,service,tls,configuration,vulnerability,disclosure,secret,cryptography"`
@@ -50,21 +51,21 @@ type resultsIn struct {
 
 // ResultPage is one page of a scan's findings with what is known of the scan.
 type ResultPage struct {
-	ScanID         string           `json:"scanId"`
-	ScanType       string           `json:"scanType"`
-	Status         string           `json:"status"`
-	Outcome        string           `json:"outcome"`
-	OutcomeReasons []string         `json:"outcomeReasons"`
-	Target         string           `json:"target"`
-	Engine         EngineUsed       `json:"engine"`
-	Error          *ScanError       `json:"error,omitempty"`
-	Summary        report.Summary   `json:"summary"`
-	Findings       []report.Finding `json:"findings"`
-	Assets         []AssetSeen      `json:"assets"`
-	Artifacts      []Artifact       `json:"artifacts"`
-	StartedAt      *api.Time        `json:"startedAt" nullable:"true"`
-	CompletedAt    *api.Time        `json:"completedAt" nullable:"true"`
-	Pagination     Pagination       `json:"pagination"`
+	ScanID         string              `json:"scanId"`
+	ScanType       string              `json:"scanType"`
+	Status         string              `json:"status"`
+	Outcome        string              `json:"outcome"`
+	OutcomeReasons []string            `json:"outcomeReasons"`
+	Target         string              `json:"target"`
+	Engine         EngineUsed          `json:"engine"`
+	Error          *ScanError          `json:"error,omitempty"`
+	Summary        report.Summary      `json:"summary"`
+	Findings       []report.Finding    `json:"findings"`
+	Assets         []AssetSeen         `json:"assets"`
+	Artifacts      []Artifact          `json:"artifacts"`
+	StartedAt      *api.Time           `json:"startedAt" nullable:"true"`
+	CompletedAt    *api.Time           `json:"completedAt" nullable:"true"`
+	Pagination     envelope.Pagination `json:"pagination"`
 }
 
 // EngineUsed is the engine that ran.
@@ -134,7 +135,7 @@ func (h *handlers) resultJSON(ctx context.Context, s scan.Scan, in *resultsIn, q
 	return file(ctx, formats()[0], "", func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		return enc.Encode(Envelope[ResultPage]{Success: true, Data: out})
+		return enc.Encode(envelope.Envelope[ResultPage]{Success: true, Data: out})
 	}), nil
 }
 
@@ -213,7 +214,7 @@ func (h *handlers) raw(ctx context.Context, s scan.Scan) (*api.Stream, error) {
 
 func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q scan.ResultQuery) (ResultPage, error) {
 	filters := page.Filters("results", in.ID, in.Severity, in.Category, in.Q)
-	p, err := in.request(s.Org, filters)
+	p, err := in.Request(s.Org, filters)
 	if err != nil {
 		return ResultPage{}, err
 	}
@@ -232,10 +233,10 @@ func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q
 	}
 	out := ResultPage{
 		ScanID: string(s.ID), ScanType: s.Engine, Status: string(s.Status), Outcome: string(s.Outcome),
-		OutcomeReasons: list(s.Reasons), Target: s.Target, Engine: EngineUsed{Name: s.Engine, Version: s.Version},
+		OutcomeReasons: envelope.List(s.Reasons), Target: s.Target, Engine: EngineUsed{Name: s.Engine, Version: s.Version},
 		Error: view(s).Error, Summary: report.NewSummary(s.Summary), Findings: make([]report.Finding, len(found.Items)),
 		Assets: make([]AssetSeen, len(assets)), Artifacts: make([]Artifact, len(artifacts)), StartedAt: api.Moment(s.StartedAt),
-		CompletedAt: api.Moment(s.EndedAt), Pagination: in.view(s.Org, filters, found.Total, found.Next),
+		CompletedAt: api.Moment(s.EndedAt), Pagination: in.View(s.Org, filters, found.Total, found.Next),
 	}
 	for i, r := range found.Items {
 		out.Findings[i] = report.NewFinding(r)

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/web/report"
@@ -23,7 +23,7 @@ const tagScans = "Scans"
 
 func (h *handlers) scanRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[submitIn, Created[Scan]]{
+		api.Op(api.Route[submitIn, envelope.Created[Scan]]{
 			ID: "submitScan", Method: http.MethodPost, Path: Base + "/scans", Family: problem.Scan,
 			Scope: access.ScansCreate, Audit: event.ScanSubmitted, Status: http.StatusCreated, Tags: []string{tagScans},
 			Summary: "Submit a scan",
@@ -31,17 +31,17 @@ func (h *handlers) scanRoutes() []api.Entry {
 				"`/scans/{id}/events` or poll `/scans/{id}`.",
 			Errors: []int{http.StatusConflict}, Once: true, Replay: h.submitted, Handle: h.submit,
 		}),
-		api.Op(api.Route[listIn, Out[ScanPage]]{
+		api.Op(api.Route[listIn, envelope.Out[ScanPage]]{
 			ID: "listScans", Method: http.MethodGet, Path: Base + "/scans", Family: problem.Scan, Scope: access.ScansList,
 			Audit: event.ScanListed, Tags: []string{tagScans}, Summary: "List scans",
 			Description: "Newest first. Filters combine; `q` is free text over name and target.", Handle: h.list,
 		}),
-		api.Op(api.Route[ScanRef, Out[Scan]]{
+		api.Op(api.Route[ScanRef, envelope.Out[Scan]]{
 			ID: "getScan", Method: http.MethodGet, Path: Base + "/scans/{id}", Family: problem.Scan, Scope: access.ScansRead,
 			Audit: event.ScanRead, Resource: "scan", Tags: []string{tagScans}, Summary: "Get a scan",
 			Description: "Status, progress and, once it has ended, outcome and counts.", Handle: h.get,
 		}),
-		api.Op(api.Route[ScanRef, Out[Scan]]{
+		api.Op(api.Route[ScanRef, envelope.Out[Scan]]{
 			ID: "cancelScan", Method: http.MethodPost, Path: Base + "/scans/{id}/cancel", Family: problem.Scan,
 			Scope: access.ScansCancel, Audit: event.ScanCancelAsked, Resource: "scan", Tags: []string{tagScans},
 			Summary:     "Cancel a scan",
@@ -77,7 +77,7 @@ type ScanRef struct {
 }
 
 type listIn struct {
-	Paging
+	envelope.Paging
 	ScanType string `query:"scanType" maxLength:"32"`
 	Status   string `query:"status" enum:"queued,running,completed,failed,cancelled"`
 	Priority string `query:"priority" enum:"critical,high,normal,low"`
@@ -128,15 +128,15 @@ type ScanError struct {
 
 // ScanPage is one page of scans.
 type ScanPage struct {
-	Scans      []Scan     `json:"scans"`
-	Pagination Pagination `json:"pagination"`
+	Scans      []Scan              `json:"scans"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 func view(s scan.Scan) Scan {
 	v := Scan{
 		ID: string(s.ID), ScanType: s.Engine, Name: s.Name, Target: s.Target, TargetType: string(s.TargetType),
 		Status: string(s.Status), Outcome: string(s.Outcome), OutcomeReasons: s.Reasons, Priority: string(s.Priority),
-		Progress: s.Progress, Phase: s.Phase, Options: s.Options, Config: s.Config, Tags: list(s.Tags), Timeout: s.Timeout,
+		Progress: s.Progress, Phase: s.Phase, Options: s.Options, Config: s.Config, Tags: envelope.List(s.Tags), Timeout: s.Timeout,
 		AssetID: string(s.Asset), TemplateID: string(s.Template), Attempt: s.Attempt, EngineVersion: s.Version, CreatedBy: s.CreatedBy,
 		CreatedAt: api.At(s.CreatedAt), StartedAt: api.Moment(s.StartedAt), CompletedAt: api.Moment(s.EndedAt),
 	}
@@ -150,28 +150,28 @@ func view(s scan.Scan) Scan {
 	return v
 }
 
-func (h *handlers) submit(ctx context.Context, in *submitIn) (*Created[Scan], error) {
+func (h *handlers) submit(ctx context.Context, in *submitIn) (*envelope.Created[Scan], error) {
 	s, err := h.d.Scans.Submit(ctx, mw.ActorFrom(ctx), in.Body.order())
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(Base+"/scans", string(s.ID)), view(s)), nil
+	return envelope.Made(api.Path(Base+"/scans", string(s.ID)), view(s)), nil
 }
 
-func (h *handlers) submitted(ctx context.Context, id string) (*Created[Scan], error) {
+func (h *handlers) submitted(ctx context.Context, id string) (*envelope.Created[Scan], error) {
 	s, err := h.d.Scans.Get(ctx, mw.ActorFrom(ctx).Org, uid.Scan(id))
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(Base+"/scans", id), view(s)), nil
+	return envelope.Made(api.Path(Base+"/scans", id), view(s)), nil
 }
 
-func (h *handlers) get(ctx context.Context, in *ScanRef) (*Out[Scan], error) {
+func (h *handlers) get(ctx context.Context, in *ScanRef) (*envelope.Out[Scan], error) {
 	s, err := h.find(ctx, in.ID, in.ScanType)
 	if err != nil {
 		return nil, err
 	}
-	return ok(view(s)), nil
+	return envelope.OK(view(s)), nil
 }
 
 // find reads the scan and holds the rule that a given scanType must be its own.
@@ -186,7 +186,7 @@ func (h *handlers) find(ctx context.Context, id, scanType string) (scan.Scan, er
 	return s, err
 }
 
-func (h *handlers) cancel(ctx context.Context, in *ScanRef) (*Out[Scan], error) {
+func (h *handlers) cancel(ctx context.Context, in *ScanRef) (*envelope.Out[Scan], error) {
 	if _, err := h.find(ctx, in.ID, in.ScanType); err != nil {
 		return nil, err
 	}
@@ -194,17 +194,17 @@ func (h *handlers) cancel(ctx context.Context, in *ScanRef) (*Out[Scan], error) 
 	if err != nil {
 		return nil, err
 	}
-	return ok(view(s)), nil
+	return envelope.OK(view(s)), nil
 }
 
-func (h *handlers) list(ctx context.Context, in *listIn) (*Out[ScanPage], error) {
+func (h *handlers) list(ctx context.Context, in *listIn) (*envelope.Out[ScanPage], error) {
 	org := mw.ActorFrom(ctx).Org
-	from, to, err := span(in.From, in.To)
+	from, to, err := envelope.Span(in.From, in.To)
 	if err != nil {
 		return nil, err
 	}
 	filters := page.Filters("scans", in.ScanType, in.Status, in.Priority, in.Tag, in.Target, in.AssetID, in.Template, in.From, in.To, in.Q, in.Sort)
-	p, err := in.request(org, filters)
+	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -216,39 +216,9 @@ func (h *handlers) list(ctx context.Context, in *listIn) (*Out[ScanPage], error)
 	if err != nil {
 		return nil, err
 	}
-	out := ScanPage{Scans: make([]Scan, len(l.Items)), Pagination: in.view(org, filters, l.Total, l.Next)}
+	out := ScanPage{Scans: make([]Scan, len(l.Items)), Pagination: in.View(org, filters, l.Total, l.Next)}
 	for i, s := range l.Items {
 		out.Scans[i] = view(s)
 	}
-	return ok(out), nil
-}
-
-func tooFar() error {
-	return fault.Wrong("page", "reaches further than 10,000 rows; use nextCursor as cursor")
-}
-
-// span reads a pair of times; a date as end includes that day.
-func span(from, to string) (a, b time.Time, err error) {
-	if a, _, err = instant("from", from); err != nil {
-		return a, b, err
-	}
-	b, day, err := instant("to", to)
-	if day {
-		b = b.AddDate(0, 0, 1)
-	}
-	return a, b, err
-}
-
-func instant(field, s string) (t time.Time, day bool, err error) {
-	if s == "" {
-		return t, false, nil
-	}
-	if t, err := time.Parse(time.DateOnly, s); err == nil {
-		return t, true, nil
-	}
-	t, perr := time.Parse(time.RFC3339, s)
-	if perr != nil {
-		return t, false, fault.Wrong(field, "must be RFC 3339 (2026-11-22T10:00:00Z) or a date (2026-11-22)")
-	}
-	return t.UTC(), false, nil
+	return envelope.OK(out), nil
 }

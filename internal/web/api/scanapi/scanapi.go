@@ -71,8 +71,6 @@ type Deps struct {
 	Comparisons Comparisons
 	Events      Events
 	Keys        Keys
-	Webhooks    Webhooks
-	Deliveries  Deliveries
 	Templates   Templates
 	Usage       Usage
 	Version     string // of the product, for documents
@@ -83,86 +81,10 @@ type Deps struct {
 // Routes is the family's part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d, streams: newStreams()}
-	return slices.Concat(h.scanRoutes(), h.batchRoutes(), h.compareRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.usageRoutes(), h.keyRoutes(), h.webhookRoutes(), h.deliveryRoutes(), h.templateRoutes())
+	return slices.Concat(h.scanRoutes(), h.batchRoutes(), h.compareRoutes(), h.resultRoutes(), h.eventRoutes(), h.engineRoutes(), h.usageRoutes(), h.keyRoutes(), h.templateRoutes())
 }
 
 type handlers struct {
 	d       Deps
 	streams *streams
-}
-
-// Envelope is the family's form of success.
-type Envelope[T any] struct {
-	Success bool `json:"success" doc:"Always true."`
-	Data    T    `json:"data"`
-}
-
-// Out is an answer in the envelope.
-type Out[T any] struct {
-	Body Envelope[T]
-}
-
-// Created is an answer to a creation.
-type Created[T any] struct {
-	Location string `header:"Location"`
-	Body     Envelope[T]
-}
-
-func ok[T any](data T) *Out[T] { return &Out[T]{Body: Envelope[T]{Success: true, Data: data}} }
-
-func created[T any](at string, data T) *Created[T] {
-	return &Created[T]{Location: at, Body: Envelope[T]{Success: true, Data: data}}
-}
-
-// Pagination says where a page stands in its list.
-type Pagination struct {
-	Page          int    `json:"page" doc:"1-based; 1 where a cursor was given."`
-	Limit         int    `json:"limit"`
-	Total         *int   `json:"total" doc:"How many match, counted up to 10,000; null where counting would need a scan, and with a cursor."`
-	TotalPages    *int   `json:"totalPages"`
-	TotalIsCapped bool   `json:"totalIsCapped" doc:"There are more than total says."`
-	NextCursor    string `json:"nextCursor,omitempty" doc:"Where the next page begins; absent on the last one."`
-}
-
-// Paging is how a caller asks for a page.
-type Paging struct {
-	Page   int    `query:"page" default:"1" minimum:"1" maximum:"10001" doc:"1-based page; pages reach 10,000 rows far, cursors reach all."`
-	Limit  int    `query:"limit" default:"20" minimum:"1" maximum:"100" doc:"Rows a page."`
-	Cursor string `query:"cursor" maxLength:"256" doc:"nextCursor of the page before; outranks page."`
-}
-
-// request turns paging into what the store takes. filters binds the cursor to the list it came from.
-func (p Paging) request(org uid.Org, filters string) (page.Request, error) {
-	if p.Cursor != "" {
-		after, err := page.Parse(org, filters, p.Cursor)
-		return page.Request{Limit: p.Limit, After: after}, err
-	}
-	offset := (p.Page - 1) * p.Limit
-	if offset > page.MaxOffset {
-		return page.Request{}, tooFar()
-	}
-	return page.Request{Limit: p.Limit, Offset: offset, WantTotal: true}, nil
-}
-
-func (p Paging) view(org uid.Org, filters string, total page.Total, next page.Key) Pagination {
-	v := Pagination{Page: p.Page, Limit: p.Limit, TotalIsCapped: total.Capped}
-	if p.Cursor != "" {
-		v.Page = 1
-	}
-	if total.Known {
-		n := total.N
-		pages := (n + p.Limit - 1) / p.Limit
-		v.Total, v.TotalPages = &n, &pages
-	}
-	if !next.Zero() {
-		v.NextCursor = page.Cursor(org, filters, next)
-	}
-	return v
-}
-
-func list[T any](s []T) []T {
-	if s == nil {
-		return []T{}
-	}
-	return s
 }

@@ -11,6 +11,7 @@ import (
 	"assay.dev/assay/internal/scan/template"
 	"assay.dev/assay/internal/schedule"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
@@ -36,35 +37,35 @@ type Templates interface {
 
 func (h *handlers) templateRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[newTemplateIn, Created[Template]]{
+		api.Op(api.Route[newTemplateIn, envelope.Created[Template]]{
 			ID: "createScanTemplate", Method: http.MethodPost, Path: templates, Family: problem.Scan, Scope: access.TemplatesCreate,
 			Audit: event.TemplateCreated, Status: http.StatusCreated, Tags: []string{tagTemplates}, Summary: "Create a scan template",
 			Description: "All of an order but, mostly, its target; checked as an order is. With `targets` and `schedule` it starts by itself, in " +
 				"the name of who wrote the schedule: an enabled schedule needs scans:create and templates:read as well. 409: the name is taken.",
 			Errors: []int{http.StatusConflict}, Once: true, Replay: h.templateCreated, Handle: h.createTemplate,
 		}),
-		api.Op(api.Route[templatesIn, Out[TemplatePage]]{
+		api.Op(api.Route[templatesIn, envelope.Out[TemplatePage]]{
 			ID: "listScanTemplates", Method: http.MethodGet, Path: templates, Family: problem.Scan, Scope: access.TemplatesRead,
 			Audit: event.TemplateListed, Tags: []string{tagTemplates}, Summary: "List scan templates",
 			Description: "Newest first. Filters combine; `q` is free text over name and description.", Handle: h.listTemplates,
 		}),
-		api.Op(api.Route[TemplateRef, Out[Template]]{
+		api.Op(api.Route[TemplateRef, envelope.Out[Template]]{
 			ID: "getScanTemplate", Method: http.MethodGet, Path: templates + "/{id}", Family: problem.Scan, Scope: access.TemplatesRead,
 			Audit: event.TemplateRead, Resource: "scan_template", Tags: []string{tagTemplates}, Summary: "Get a scan template", Handle: h.getTemplate,
 		}),
-		api.Op(api.Route[replaceTemplateIn, Out[Template]]{
+		api.Op(api.Route[replaceTemplateIn, envelope.Out[Template]]{
 			ID: "replaceScanTemplate", Method: http.MethodPut, Path: templates + "/{id}", Family: problem.Scan, Scope: access.TemplatesUpdate,
 			Audit: event.TemplateUpdated, Resource: "scan_template", Tags: []string{tagTemplates}, Summary: "Replace a scan template",
 			Description: "The whole of it: what is left out is gone. A masked value of `config`, sent back as it was shown, keeps what is stored. " +
 				"The schedule runs in the caller's name from now on; where `cron` and `timeZone` are what they were, the next due time stays.",
 			Errors: []int{http.StatusConflict}, Handle: h.replaceTemplate,
 		}),
-		api.Op(api.Route[TemplateRef, Out[Template]]{
+		api.Op(api.Route[TemplateRef, envelope.Out[Template]]{
 			ID: "deleteScanTemplate", Method: http.MethodDelete, Path: templates + "/{id}", Family: problem.Scan, Scope: access.TemplatesDelete,
 			Audit: event.TemplateDeleted, Resource: "scan_template", Tags: []string{tagTemplates}, Summary: "Delete a scan template",
 			Description: "With its schedule and the history of its runs. Its scans stay.", Handle: h.deleteTemplate,
 		}),
-		api.Op(api.Route[launchIn, Created[Scan]]{
+		api.Op(api.Route[launchIn, envelope.Created[Scan]]{
 			ID: "launchScanTemplate", Method: http.MethodPost, Path: templates + "/{id}/launch", Family: problem.Scan, Scope: access.ScansCreate,
 			Audit: event.TemplateLaunched, Resource: "scan_template", Status: http.StatusCreated, Tags: []string{tagTemplates},
 			Summary: "Launch a scan from a template",
@@ -72,7 +73,7 @@ func (h *handlers) templateRoutes() []api.Entry {
 				"key. The engine must be one that the caller's key allows. Answers as `POST /scans`.",
 			Errors: []int{http.StatusConflict}, Once: true, Replay: h.submitted, Handle: h.launchTemplate,
 		}),
-		api.Op(api.Route[runsIn, Out[TemplateRunPage]]{
+		api.Op(api.Route[runsIn, envelope.Out[TemplateRunPage]]{
 			ID: "listScanTemplateRuns", Method: http.MethodGet, Path: templates + "/{id}/runs", Family: problem.Scan, Scope: access.TemplatesRead,
 			Audit: event.TemplateRunsRead, Resource: "scan_template", Tags: []string{tagTemplates}, Summary: "List what a schedule has started",
 			Description: "Newest due time first; the last 1,000 are kept. One run for each due time that came, also where it was skipped or refused.",
@@ -148,8 +149,8 @@ type TemplateScheduleStopped struct {
 
 // TemplatePage is one page of templates.
 type TemplatePage struct {
-	Templates  []Template `json:"templates"`
-	Pagination Pagination `json:"pagination"`
+	Templates  []Template          `json:"templates"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 // Launch is what a launch gives; all but the target stands in place of the template's.
@@ -194,8 +195,8 @@ type TemplateRunError struct {
 
 // TemplateRunPage is one page of runs.
 type TemplateRunPage struct {
-	Runs       []TemplateRun `json:"runs"`
-	Pagination Pagination    `json:"pagination"`
+	Runs       []TemplateRun       `json:"runs"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 type newTemplateIn struct {
@@ -203,7 +204,7 @@ type newTemplateIn struct {
 }
 
 type templatesIn struct {
-	Paging
+	envelope.Paging
 	ScanType string `query:"scanType" maxLength:"32"`
 	Tag      string `query:"tag" maxLength:"64"`
 	Q        string `query:"q" maxLength:"255"`
@@ -226,7 +227,7 @@ type launchIn struct {
 
 type runsIn struct {
 	TemplateRef
-	Paging
+	envelope.Paging
 }
 
 func (n NewTemplate) draft() template.Draft {
@@ -246,7 +247,7 @@ func (n NewTemplate) draft() template.Draft {
 func templateView(t template.Template) Template {
 	v := Template{
 		ID: string(t.ID), TenantID: string(t.Org), Name: t.Name, Description: t.Description, ScanType: t.Engine, TargetType: string(t.TargetType),
-		Priority: string(t.Priority), Options: t.Options, Config: t.Config, Tags: list(t.Tags), Timeout: t.Timeout, Targets: list(t.Targets),
+		Priority: string(t.Priority), Options: t.Options, Config: t.Config, Tags: envelope.List(t.Tags), Timeout: t.Timeout, Targets: envelope.List(t.Targets),
 		CreatedBy: t.CreatedBy, CreatedAt: api.At(t.CreatedAt), UpdatedAt: api.At(t.UpdatedAt),
 	}
 	s := t.Schedule
@@ -279,26 +280,26 @@ func runView(r template.Run) TemplateRun {
 	return v
 }
 
-func (h *handlers) createTemplate(ctx context.Context, in *newTemplateIn) (*Created[Template], error) {
+func (h *handlers) createTemplate(ctx context.Context, in *newTemplateIn) (*envelope.Created[Template], error) {
 	t, err := h.d.Templates.Create(ctx, mw.ActorFrom(ctx), in.Body.draft())
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(templates, string(t.ID)), templateView(t)), nil
+	return envelope.Made(api.Path(templates, string(t.ID)), templateView(t)), nil
 }
 
-func (h *handlers) templateCreated(ctx context.Context, id string) (*Created[Template], error) {
+func (h *handlers) templateCreated(ctx context.Context, id string) (*envelope.Created[Template], error) {
 	t, err := h.d.Templates.Get(ctx, mw.ActorFrom(ctx).Org, uid.Template(id))
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(templates, id), templateView(t)), nil
+	return envelope.Made(api.Path(templates, id), templateView(t)), nil
 }
 
-func (h *handlers) listTemplates(ctx context.Context, in *templatesIn) (*Out[TemplatePage], error) {
+func (h *handlers) listTemplates(ctx context.Context, in *templatesIn) (*envelope.Out[TemplatePage], error) {
 	org := mw.ActorFrom(ctx).Org
 	filters := page.Filters("scan-templates", in.ScanType, in.Tag, in.Q)
-	p, err := in.request(org, filters)
+	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -306,49 +307,49 @@ func (h *handlers) listTemplates(ctx context.Context, in *templatesIn) (*Out[Tem
 	if err != nil {
 		return nil, err
 	}
-	out := TemplatePage{Templates: make([]Template, len(l.Items)), Pagination: in.view(org, filters, l.Total, l.Next)}
+	out := TemplatePage{Templates: make([]Template, len(l.Items)), Pagination: in.View(org, filters, l.Total, l.Next)}
 	for i, t := range l.Items {
 		out.Templates[i] = templateView(t)
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }
 
-func (h *handlers) getTemplate(ctx context.Context, in *TemplateRef) (*Out[Template], error) {
+func (h *handlers) getTemplate(ctx context.Context, in *TemplateRef) (*envelope.Out[Template], error) {
 	t, err := h.d.Templates.Get(ctx, mw.ActorFrom(ctx).Org, uid.Template(in.ID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(templateView(t)), nil
+	return envelope.OK(templateView(t)), nil
 }
 
-func (h *handlers) replaceTemplate(ctx context.Context, in *replaceTemplateIn) (*Out[Template], error) {
+func (h *handlers) replaceTemplate(ctx context.Context, in *replaceTemplateIn) (*envelope.Out[Template], error) {
 	t, err := h.d.Templates.Replace(ctx, mw.ActorFrom(ctx), uid.Template(in.ID), in.Body.draft())
 	if err != nil {
 		return nil, err
 	}
-	return ok(templateView(t)), nil
+	return envelope.OK(templateView(t)), nil
 }
 
-func (h *handlers) deleteTemplate(ctx context.Context, in *TemplateRef) (*Out[Template], error) {
+func (h *handlers) deleteTemplate(ctx context.Context, in *TemplateRef) (*envelope.Out[Template], error) {
 	t, err := h.d.Templates.Delete(ctx, mw.ActorFrom(ctx), uid.Template(in.ID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(templateView(t)), nil
+	return envelope.OK(templateView(t)), nil
 }
 
-func (h *handlers) launchTemplate(ctx context.Context, in *launchIn) (*Created[Scan], error) {
+func (h *handlers) launchTemplate(ctx context.Context, in *launchIn) (*envelope.Created[Scan], error) {
 	s, err := h.d.Templates.Launch(ctx, mw.ActorFrom(ctx), uid.Template(in.ID), Order(in.Body).order())
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(Base+"/scans", string(s.ID)), view(s)), nil
+	return envelope.Made(api.Path(Base+"/scans", string(s.ID)), view(s)), nil
 }
 
-func (h *handlers) listRuns(ctx context.Context, in *runsIn) (*Out[TemplateRunPage], error) {
+func (h *handlers) listRuns(ctx context.Context, in *runsIn) (*envelope.Out[TemplateRunPage], error) {
 	org := mw.ActorFrom(ctx).Org
 	filters := page.Filters("scan-template-runs", in.ID)
-	p, err := in.request(org, filters)
+	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -356,9 +357,9 @@ func (h *handlers) listRuns(ctx context.Context, in *runsIn) (*Out[TemplateRunPa
 	if err != nil {
 		return nil, err
 	}
-	out := TemplateRunPage{Runs: make([]TemplateRun, len(l.Items)), Pagination: in.view(org, filters, l.Total, l.Next)}
+	out := TemplateRunPage{Runs: make([]TemplateRun, len(l.Items)), Pagination: in.View(org, filters, l.Total, l.Next)}
 	for i, r := range l.Items {
 		out.Runs[i] = runView(r)
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }

@@ -8,6 +8,7 @@ import (
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
@@ -32,23 +33,23 @@ const whatCounts = "A call is a request with a valid credential that the server 
 
 func (h *handlers) usageRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[periodIn, Out[UsageSummary]]{
+		api.Op(api.Route[periodIn, envelope.Out[UsageSummary]]{
 			ID: "getUsageSummary", Method: http.MethodGet, Path: Base + "/usage/summary", Family: problem.Scan,
 			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Sum up a period",
 			Description: whatCounts, Handle: h.usageSummary,
 		}),
-		api.Op(api.Route[historyIn, Out[UsageHistory]]{
+		api.Op(api.Route[historyIn, envelope.Out[UsageHistory]]{
 			ID: "getUsageHistory", Method: http.MethodGet, Path: Base + "/usage/history", Family: problem.Scan,
 			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Get a period as a series",
 			Description: "One point for every hour or day of the period, oldest first, also where nothing happened.", Handle: h.usageHistory,
 		}),
-		api.Op(api.Route[periodIn, Out[UsageByScanType]]{
+		api.Op(api.Route[periodIn, envelope.Out[UsageByScanType]]{
 			ID: "getUsageByScanType", Method: http.MethodGet, Path: Base + "/usage/by-scan-type", Family: problem.Scan,
 			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Break a period down by engine",
 			Description: "Scans count when they are submitted; completed, failed, cancelled, duration and findings when they end.",
 			Handle:      h.usageByScanType,
 		}),
-		api.Op(api.Route[struct{}, Out[UsageQuota]]{
+		api.Op(api.Route[struct{}, envelope.Out[UsageQuota]]{
 			ID: "getUsageQuota", Method: http.MethodGet, Path: Base + "/usage/quota", Family: problem.Scan,
 			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Get the plan's quotas",
 			Description: "Only accepted submissions consume the quota of scans; a scan that fails for the server's own reasons gives it back.",
@@ -92,16 +93,16 @@ type UsageSummary struct {
 	QuotaConsumedCalls int64       `json:"quotaConsumedCalls" doc:"Submissions that consumed quota: all but those whose scan failed for the server's own reasons."`
 }
 
-func (h *handlers) usageSummary(ctx context.Context, in *periodIn) (*Out[UsageSummary], error) {
+func (h *handlers) usageSummary(ctx context.Context, in *periodIn) (*envelope.Out[UsageSummary], error) {
 	org := mw.ActorFrom(ctx).Org
 	s, err := h.d.Usage.Summary(ctx, org, usage.Lookback(in.Period))
 	if err != nil {
 		return nil, err
 	}
-	return ok(UsageSummary{
+	return envelope.OK(UsageSummary{
 		TenantID: string(org), Period: period(s.Range), TotalCalls: s.Calls, SuccessCalls: s.Success, ErrorCalls: s.Errors,
 		AvgDurationMs: s.AvgMs(), MaxDurationMs: s.MaxMs(), TotalScans: s.Scans, DistinctScanTypes: len(s.Engines),
-		ScanTypesUsed: list(s.Engines), QuotaConsumedCalls: s.QuotaConsumed,
+		ScanTypesUsed: envelope.List(s.Engines), QuotaConsumedCalls: s.QuotaConsumed,
 	}), nil
 }
 
@@ -122,7 +123,7 @@ type UsagePoint struct {
 	AvgDurationMs float64  `json:"avgDurationMs" doc:"0 where nothing was called."`
 }
 
-func (h *handlers) usageHistory(ctx context.Context, in *historyIn) (*Out[UsageHistory], error) {
+func (h *handlers) usageHistory(ctx context.Context, in *historyIn) (*envelope.Out[UsageHistory], error) {
 	found, err := h.d.Usage.History(ctx, mw.ActorFrom(ctx).Org, usage.Lookback(in.Period), usage.Granularity(in.Granularity))
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (h *handlers) usageHistory(ctx context.Context, in *historyIn) (*Out[UsageH
 			Start: second(p.Start), Calls: p.Calls, Success: p.Success, Errors: p.Errors, Scans: p.Scans, AvgDurationMs: p.AvgMs(),
 		}
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }
 
 // UsageByScanType is a period by engine.
@@ -153,7 +154,7 @@ type EngineUsage struct {
 	Findings      int64   `json:"findings"`
 }
 
-func (h *handlers) usageByScanType(ctx context.Context, in *periodIn) (*Out[UsageByScanType], error) {
+func (h *handlers) usageByScanType(ctx context.Context, in *periodIn) (*envelope.Out[UsageByScanType], error) {
 	within, found, err := h.d.Usage.ByScanType(ctx, mw.ActorFrom(ctx).Org, usage.Lookback(in.Period))
 	if err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func (h *handlers) usageByScanType(ctx context.Context, in *periodIn) (*Out[Usag
 			AvgDurationMs: e.AvgMs(), Findings: e.Findings,
 		}
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }
 
 // UsageQuota is what a plan allows and how much of it is used.
@@ -184,7 +185,7 @@ type QuotaUsed struct {
 	ResetAt   api.Time `json:"resetAt"`
 }
 
-func (h *handlers) usageQuota(ctx context.Context, _ *struct{}) (*Out[UsageQuota], error) {
+func (h *handlers) usageQuota(ctx context.Context, _ *struct{}) (*envelope.Out[UsageQuota], error) {
 	actor := mw.ActorFrom(ctx)
 	found, err := h.d.Usage.Quota(ctx, actor)
 	if err != nil {
@@ -198,5 +199,5 @@ func (h *handlers) usageQuota(ctx context.Context, _ *struct{}) (*Out[UsageQuota
 		}
 		out.Quotas[i] = q
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }

@@ -11,6 +11,7 @@ import (
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/web/report"
@@ -29,7 +30,7 @@ func (h *handlers) callsRoute() api.Entry {
 			"is none, or say `from` and `to`. Each `id` is an entry of the audit log (`/api/log/proof/inclusion`), where client " +
 			"address and user agent are too. `format=csv` answers the page as CSV and the cursor in the header `X-Next-Cursor`.",
 		Produces: []api.Media{
-			{Type: "application/json", Schema: Envelope[CallPage]{}},
+			{Type: "application/json", Schema: envelope.Envelope[CallPage]{}},
 			{Type: mediaCSV, Doc: "RFC 4180, with a header line"},
 		},
 		Handle: h.usageCalls,
@@ -122,7 +123,7 @@ func (h *handlers) usageCalls(ctx context.Context, in *callsIn) (*api.Stream, er
 	return document(ctx, "application/json", "", func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		return enc.Encode(Envelope[CallPage]{Success: true, Data: out})
+		return enc.Encode(envelope.Envelope[CallPage]{Success: true, Data: out})
 	}), nil
 }
 
@@ -134,7 +135,7 @@ func (in *callsIn) query(org uid.Org, filters string) (usage.CallQuery, error) {
 	if q.Status, err = usage.ParseStatuses("query.status", in.Status); err != nil {
 		return q, err
 	}
-	if q.From, q.To, err = span(in.From, in.To); err != nil {
+	if q.From, q.To, err = envelope.Span(in.From, in.To); err != nil {
 		return q, err
 	}
 	if in.Cursor == "" {

@@ -1,4 +1,4 @@
-package scanapi
+package hookapi
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"assay.dev/assay/internal/notice/hook"
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
@@ -28,17 +29,17 @@ type Deliveries interface {
 
 func (h *handlers) deliveryRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[deliveriesIn, Out[DeliveryPage]]{
+		api.Op(api.Route[deliveriesIn, envelope.Out[DeliveryPage]]{
 			ID: "listWebhookDeliveries", Method: http.MethodGet, Path: webhooks + "/{id}/deliveries", Family: problem.Scan,
 			Scope: access.WebhooksRead, Audit: event.WebhookDeliveryListed, Resource: "webhook", Tags: []string{tagWebhooks},
 			Summary: "List a webhook's deliveries", Description: "Newest first; kept for 30 days.", Handle: h.listDeliveries,
 		}),
-		api.Op(api.Route[DeliveryRef, Out[DeliveryDetail]]{
+		api.Op(api.Route[DeliveryRef, envelope.Out[DeliveryDetail]]{
 			ID: "getWebhookDelivery", Method: http.MethodGet, Path: webhooks + "/{id}/deliveries/{deliveryId}", Family: problem.Scan,
 			Scope: access.WebhooksRead, Audit: event.WebhookDeliveryRead, Resource: "webhook", Tags: []string{tagWebhooks},
 			Summary: "Get a delivery with its request and every try", Handle: h.getDelivery,
 		}),
-		api.Op(api.Route[DeliveryRef, Out[DeliveryDetail]]{
+		api.Op(api.Route[DeliveryRef, envelope.Out[DeliveryDetail]]{
 			ID: "redeliverWebhookDelivery", Method: http.MethodPost, Path: webhooks + "/{id}/deliveries/{deliveryId}/redeliver",
 			Family: problem.Scan, Scope: access.WebhooksUpdate, Audit: event.WebhookRedelivered, Resource: "webhook", Tags: []string{tagWebhooks},
 			Summary: "Deliver an event again",
@@ -46,7 +47,7 @@ func (h *handlers) deliveryRoutes() []api.Entry {
 				"ids tells it from a new event.",
 			Errors: []int{http.StatusConflict}, Once: true, Replay: h.redelivered, Handle: h.redeliver,
 		}),
-		api.Op(api.Route[replayIn, Out[Replayed]]{
+		api.Op(api.Route[replayIn, envelope.Out[Replayed]]{
 			ID: "replayWebhook", Method: http.MethodPost, Path: webhooks + "/{id}/replay", Family: problem.Scan,
 			Scope: access.WebhooksUpdate, Audit: event.WebhookReplayed, Resource: "webhook", Tags: []string{tagWebhooks},
 			Summary: "Deliver held or failed events",
@@ -54,7 +55,7 @@ func (h *handlers) deliveryRoutes() []api.Entry {
 				"the webhook was disabled.",
 			Errors: []int{http.StatusConflict}, Handle: h.replayHook,
 		}),
-		api.Op(api.Route[callbackIn, Out[CallbackView]]{
+		api.Op(api.Route[callbackIn, envelope.Out[CallbackView]]{
 			ID: "getScanCallback", Method: http.MethodGet, Path: Base + "/scans/{id}/callback", Family: problem.Scan,
 			Scope: access.WebhooksRead, Audit: event.ScanCallbackRead, Resource: "scan", Tags: []string{tagWebhooks},
 			Summary: "Get what came of a scan's callback", Description: "404 where the scan was submitted without `callbackUrl`.", Handle: h.getCallback,
@@ -70,14 +71,14 @@ type DeliveryRef struct {
 
 type deliveriesIn struct {
 	WebhookRef
-	Paging
+	envelope.Paging
 	Status string `query:"status" enum:"pending,delivered,failed,held"`
 	Event  string `query:"event" maxLength:"64" doc:"An event type, exactly."`
 }
 
 type callbackIn struct {
 	ID string `path:"id" doc:"The scan's id."`
-	Paging
+	envelope.Paging
 }
 
 type replayIn struct {
@@ -139,16 +140,16 @@ type DeliveryTry struct {
 
 // DeliveryPage is one page of deliveries.
 type DeliveryPage struct {
-	Deliveries []Delivery `json:"deliveries"`
-	Pagination Pagination `json:"pagination"`
+	Deliveries []Delivery          `json:"deliveries"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 // CallbackView is where a scan's end is told to, and what came of it.
 type CallbackView struct {
-	ScanID     string     `json:"scanId"`
-	URL        string     `json:"url"`
-	Deliveries []Delivery `json:"deliveries" doc:"Empty until the scan has ended."`
-	Pagination Pagination `json:"pagination"`
+	ScanID     string              `json:"scanId"`
+	URL        string              `json:"url"`
+	Deliveries []Delivery          `json:"deliveries" doc:"Empty until the scan has ended."`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -195,9 +196,9 @@ func deliveryViews(items []hook.Delivery) []Delivery {
 	return out
 }
 
-func (h *handlers) listDeliveries(ctx context.Context, in *deliveriesIn) (*Out[DeliveryPage], error) {
+func (h *handlers) listDeliveries(ctx context.Context, in *deliveriesIn) (*envelope.Out[DeliveryPage], error) {
 	org, filters := mw.ActorFrom(ctx).Org, page.Filters("webhook deliveries", in.ID, in.Status, in.Event)
-	p, err := in.request(org, filters)
+	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -207,38 +208,38 @@ func (h *handlers) listDeliveries(ctx context.Context, in *deliveriesIn) (*Out[D
 	if err != nil {
 		return nil, err
 	}
-	return ok(DeliveryPage{Deliveries: deliveryViews(l.Items), Pagination: in.view(org, filters, l.Total, l.Next)}), nil
+	return envelope.OK(DeliveryPage{Deliveries: deliveryViews(l.Items), Pagination: in.View(org, filters, l.Total, l.Next)}), nil
 }
 
-func (h *handlers) getDelivery(ctx context.Context, in *DeliveryRef) (*Out[DeliveryDetail], error) {
+func (h *handlers) getDelivery(ctx context.Context, in *DeliveryRef) (*envelope.Out[DeliveryDetail], error) {
 	d, err := h.d.Deliveries.Delivery(ctx, mw.ActorFrom(ctx).Org, uid.Webhook(in.ID), uid.Delivery(in.DeliveryID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(deliveryDetail(d)), nil
+	return envelope.OK(deliveryDetail(d)), nil
 }
 
-func (h *handlers) redeliver(ctx context.Context, in *DeliveryRef) (*Out[DeliveryDetail], error) {
+func (h *handlers) redeliver(ctx context.Context, in *DeliveryRef) (*envelope.Out[DeliveryDetail], error) {
 	d, err := h.d.Deliveries.Redeliver(ctx, mw.ActorFrom(ctx), uid.Webhook(in.ID), uid.Delivery(in.DeliveryID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(deliveryDetail(d)), nil
+	return envelope.OK(deliveryDetail(d)), nil
 }
 
-func (h *handlers) redelivered(ctx context.Context, id string) (*Out[DeliveryDetail], error) {
+func (h *handlers) redelivered(ctx context.Context, id string) (*envelope.Out[DeliveryDetail], error) {
 	d, err := h.d.Deliveries.DeliveryByID(ctx, mw.ActorFrom(ctx).Org, uid.Delivery(id))
 	if err != nil {
 		return nil, err
 	}
-	return ok(deliveryDetail(d)), nil
+	return envelope.OK(deliveryDetail(d)), nil
 }
 
-func (h *handlers) replayHook(ctx context.Context, in *replayIn) (*Out[Replayed], error) {
+func (h *handlers) replayHook(ctx context.Context, in *replayIn) (*envelope.Out[Replayed], error) {
 	var o hook.ReplayOrder
 	if b := in.Body; b != nil {
 		var err error
-		if o.From, o.To, err = span(b.From, b.To); err != nil {
+		if o.From, o.To, err = envelope.Span(b.From, b.To); err != nil {
 			return nil, err
 		}
 		o.State = hook.State(b.Status)
@@ -247,12 +248,12 @@ func (h *handlers) replayHook(ctx context.Context, in *replayIn) (*Out[Replayed]
 	if err != nil {
 		return nil, err
 	}
-	return ok(Replayed(r)), nil
+	return envelope.OK(Replayed(r)), nil
 }
 
-func (h *handlers) getCallback(ctx context.Context, in *callbackIn) (*Out[CallbackView], error) {
+func (h *handlers) getCallback(ctx context.Context, in *callbackIn) (*envelope.Out[CallbackView], error) {
 	org, filters := mw.ActorFrom(ctx).Org, page.Filters("callback", in.ID)
-	p, err := in.request(org, filters)
+	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -260,5 +261,5 @@ func (h *handlers) getCallback(ctx context.Context, in *callbackIn) (*Out[Callba
 	if err != nil {
 		return nil, err
 	}
-	return ok(CallbackView{ScanID: in.ID, URL: url, Deliveries: deliveryViews(l.Items), Pagination: in.view(org, filters, l.Total, l.Next)}), nil
+	return envelope.OK(CallbackView{ScanID: in.ID, URL: url, Deliveries: deliveryViews(l.Items), Pagination: in.View(org, filters, l.Total, l.Next)}), nil
 }

@@ -1,4 +1,4 @@
-package scanapi
+package hookapi
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"assay.dev/assay/internal/notice/hook"
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/envelope"
 	"assay.dev/assay/internal/web/mw"
 	"assay.dev/assay/internal/web/problem"
 	"assay.dev/assay/internal/word/event"
@@ -33,42 +34,42 @@ type Webhooks interface {
 
 func (h *handlers) webhookRoutes() []api.Entry {
 	return []api.Entry{
-		api.Op(api.Route[newWebhookIn, Created[IssuedWebhook]]{
+		api.Op(api.Route[newWebhookIn, envelope.Created[IssuedWebhook]]{
 			ID: "createWebhook", Method: http.MethodPost, Path: webhooks, Family: problem.Scan, Scope: access.WebhooksCreate,
 			Audit: event.WebhookCreated, Status: http.StatusCreated, Tags: []string{tagWebhooks}, Summary: "Register a webhook",
 			Description: "Events are sent as the Standard Webhooks specification says, so that its public libraries verify them. " +
 				"`secret` is shown in this answer and never again; it can be rotated.",
 			Errors: []int{http.StatusConflict}, Once: true, Replay: h.webhookCreated, Handle: h.createWebhook,
 		}),
-		api.Op(api.Route[webhooksIn, Out[WebhookPage]]{
+		api.Op(api.Route[webhooksIn, envelope.Out[WebhookPage]]{
 			ID: "listWebhooks", Method: http.MethodGet, Path: webhooks, Family: problem.Scan, Scope: access.WebhooksRead,
 			Audit: event.WebhookListed, Tags: []string{tagWebhooks}, Summary: "List webhooks", Description: "Newest first.",
 			Handle: h.listWebhooks,
 		}),
-		api.Op(api.Route[WebhookRef, Out[Webhook]]{
+		api.Op(api.Route[WebhookRef, envelope.Out[Webhook]]{
 			ID: "getWebhook", Method: http.MethodGet, Path: webhooks + "/{id}", Family: problem.Scan, Scope: access.WebhooksRead,
 			Audit: event.WebhookRead, Resource: "webhook", Tags: []string{tagWebhooks}, Summary: "Get a webhook", Handle: h.getWebhook,
 		}),
-		api.Op(api.Route[patchWebhookIn, Out[Webhook]]{
+		api.Op(api.Route[patchWebhookIn, envelope.Out[Webhook]]{
 			ID: "updateWebhook", Method: http.MethodPatch, Path: webhooks + "/{id}", Family: problem.Scan, Scope: access.WebhooksUpdate,
 			Audit: event.WebhookUpdated, Resource: "webhook", Tags: []string{tagWebhooks}, Summary: "Change a webhook",
 			Description: "Fields that are left out stay. `isActive: false` disables it: events are held, not lost. `isActive: true` enables " +
 				"it, gives it a fresh start, and delivers what was held unless `replayHeld` is false.",
 			Handle: h.updateWebhook,
 		}),
-		api.Op(api.Route[WebhookRef, Out[Webhook]]{
+		api.Op(api.Route[WebhookRef, envelope.Out[Webhook]]{
 			ID: "deleteWebhook", Method: http.MethodDelete, Path: webhooks + "/{id}", Family: problem.Scan, Scope: access.WebhooksDelete,
 			Audit: event.WebhookDeleted, Resource: "webhook", Tags: []string{tagWebhooks}, Summary: "Delete a webhook",
 			Description: "At once, with its secrets and its deliveries.", Handle: h.deleteWebhook,
 		}),
-		api.Op(api.Route[WebhookRef, Out[Trial]]{
+		api.Op(api.Route[WebhookRef, envelope.Out[Trial]]{
 			ID: "testWebhook", Method: http.MethodPost, Path: webhooks + "/{id}/test", Family: problem.Scan, Scope: access.WebhooksTest,
 			Audit: event.WebhookTested, Resource: "webhook", Tags: []string{tagWebhooks}, Summary: "Send a test event",
 			Description: "Sends a signed event of type `webhook.test` now, also to a disabled webhook, and answers with what came of it, after " +
 				"10 seconds at most. It doesn't change the webhook's health.",
 			Handle: h.testWebhook,
 		}),
-		api.Op(api.Route[rotateWebhookIn, Out[RotatedWebhook]]{
+		api.Op(api.Route[rotateWebhookIn, envelope.Out[RotatedWebhook]]{
 			ID: "rotateWebhookSecret", Method: http.MethodPost, Path: webhooks + "/{id}/rotate-secret", Family: problem.Scan,
 			Scope: access.WebhooksUpdate, Audit: event.WebhookSecretRotated, Resource: "webhook", Tags: []string{tagWebhooks},
 			Summary: "Rotate a webhook's secret",
@@ -135,8 +136,8 @@ type RotatedWebhook struct {
 
 // WebhookPage is one page of webhooks.
 type WebhookPage struct {
-	Webhooks   []Webhook  `json:"webhooks"`
-	Pagination Pagination `json:"pagination"`
+	Webhooks   []Webhook           `json:"webhooks"`
+	Pagination envelope.Pagination `json:"pagination"`
 }
 
 // Trial is what came of a test.
@@ -155,7 +156,7 @@ type newWebhookIn struct {
 }
 
 type webhooksIn struct {
-	Paging
+	envelope.Paging
 }
 
 // WebhookRef names a webhook.
@@ -180,7 +181,7 @@ type RotateWebhook struct {
 
 func webhookView(w hook.Webhook, now time.Time) Webhook {
 	v := Webhook{
-		ID: string(w.ID), Name: w.Name, Description: w.Description, URL: w.URL, Events: list(w.Events), IsActive: w.Active(),
+		ID: string(w.ID), Name: w.Name, Description: w.Description, URL: w.URL, Events: envelope.List(w.Events), IsActive: w.Active(),
 		IsHealthy: w.Healthy(), DisabledReason: string(w.Stop), Failures: w.Failures, FailingSince: api.Moment(w.FailingSince),
 		LastDeliveryAt: api.Moment(w.LastAt), LastSuccessAt: api.Moment(w.LastOKAt), CreatedBy: w.CreatedBy,
 		CreatedAt: api.At(w.CreatedAt), UpdatedAt: api.At(w.UpdatedAt),
@@ -191,27 +192,27 @@ func webhookView(w hook.Webhook, now time.Time) Webhook {
 	return v
 }
 
-func (h *handlers) createWebhook(ctx context.Context, in *newWebhookIn) (*Created[IssuedWebhook], error) {
+func (h *handlers) createWebhook(ctx context.Context, in *newWebhookIn) (*envelope.Created[IssuedWebhook], error) {
 	b := in.Body
 	issued, err := h.d.Webhooks.Create(ctx, mw.ActorFrom(ctx), hook.Draft{Name: b.Name, Description: b.Description, URL: b.URL, Events: b.Events})
 	if err != nil {
 		return nil, err
 	}
 	v := IssuedWebhook{Webhook: webhookView(issued.Webhook, h.d.Now()), Secret: issued.Secret.Reveal(), SecretShown: true}
-	return created(api.Path(webhooks, v.ID), v), nil
+	return envelope.Made(api.Path(webhooks, v.ID), v), nil
 }
 
-func (h *handlers) webhookCreated(ctx context.Context, id string) (*Created[IssuedWebhook], error) {
+func (h *handlers) webhookCreated(ctx context.Context, id string) (*envelope.Created[IssuedWebhook], error) {
 	w, err := h.d.Webhooks.Get(ctx, mw.ActorFrom(ctx).Org, uid.Webhook(id))
 	if err != nil {
 		return nil, err
 	}
-	return created(api.Path(webhooks, id), IssuedWebhook{Webhook: webhookView(w, h.d.Now())}), nil
+	return envelope.Made(api.Path(webhooks, id), IssuedWebhook{Webhook: webhookView(w, h.d.Now())}), nil
 }
 
-func (h *handlers) listWebhooks(ctx context.Context, in *webhooksIn) (*Out[WebhookPage], error) {
+func (h *handlers) listWebhooks(ctx context.Context, in *webhooksIn) (*envelope.Out[WebhookPage], error) {
 	org, filters := mw.ActorFrom(ctx).Org, page.Filters("webhooks")
-	p, err := in.request(org, filters)
+	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
@@ -219,22 +220,22 @@ func (h *handlers) listWebhooks(ctx context.Context, in *webhooksIn) (*Out[Webho
 	if err != nil {
 		return nil, err
 	}
-	out := WebhookPage{Webhooks: make([]Webhook, len(l.Items)), Pagination: in.view(org, filters, l.Total, l.Next)}
+	out := WebhookPage{Webhooks: make([]Webhook, len(l.Items)), Pagination: in.View(org, filters, l.Total, l.Next)}
 	for i, w := range l.Items {
 		out.Webhooks[i] = webhookView(w, h.d.Now())
 	}
-	return ok(out), nil
+	return envelope.OK(out), nil
 }
 
-func (h *handlers) getWebhook(ctx context.Context, in *WebhookRef) (*Out[Webhook], error) {
+func (h *handlers) getWebhook(ctx context.Context, in *WebhookRef) (*envelope.Out[Webhook], error) {
 	w, err := h.d.Webhooks.Get(ctx, mw.ActorFrom(ctx).Org, uid.Webhook(in.ID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(webhookView(w, h.d.Now())), nil
+	return envelope.OK(webhookView(w, h.d.Now())), nil
 }
 
-func (h *handlers) updateWebhook(ctx context.Context, in *patchWebhookIn) (*Out[Webhook], error) {
+func (h *handlers) updateWebhook(ctx context.Context, in *patchWebhookIn) (*envelope.Out[Webhook], error) {
 	b := in.Body
 	w, err := h.d.Webhooks.Update(ctx, mw.ActorFrom(ctx), uid.Webhook(in.ID), hook.Patch{
 		Name: b.Name, Description: b.Description, URL: b.URL, Events: b.Events, Active: b.IsActive, Replay: b.ReplayHeld,
@@ -242,29 +243,29 @@ func (h *handlers) updateWebhook(ctx context.Context, in *patchWebhookIn) (*Out[
 	if err != nil {
 		return nil, err
 	}
-	return ok(webhookView(w, h.d.Now())), nil
+	return envelope.OK(webhookView(w, h.d.Now())), nil
 }
 
-func (h *handlers) deleteWebhook(ctx context.Context, in *WebhookRef) (*Out[Webhook], error) {
+func (h *handlers) deleteWebhook(ctx context.Context, in *WebhookRef) (*envelope.Out[Webhook], error) {
 	w, err := h.d.Webhooks.Delete(ctx, mw.ActorFrom(ctx), uid.Webhook(in.ID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(webhookView(w, h.d.Now())), nil
+	return envelope.OK(webhookView(w, h.d.Now())), nil
 }
 
-func (h *handlers) testWebhook(ctx context.Context, in *WebhookRef) (*Out[Trial], error) {
+func (h *handlers) testWebhook(ctx context.Context, in *WebhookRef) (*envelope.Out[Trial], error) {
 	t, err := h.d.Webhooks.Test(ctx, mw.ActorFrom(ctx), uid.Webhook(in.ID))
 	if err != nil {
 		return nil, err
 	}
-	return ok(Trial{
+	return envelope.OK(Trial{
 		Success: t.Attempt.OK(), Status: statusOf(t.Attempt), DurationMs: millis(t.Attempt.Took), Error: t.Attempt.Error,
 		Response: t.Attempt.Answer, EventID: t.Delivery.Event, DeliveryID: string(t.Delivery.ID),
 	}), nil
 }
 
-func (h *handlers) rotateWebhook(ctx context.Context, in *rotateWebhookIn) (*Out[RotatedWebhook], error) {
+func (h *handlers) rotateWebhook(ctx context.Context, in *rotateWebhookIn) (*envelope.Out[RotatedWebhook], error) {
 	var overlap *int
 	if in.Body != nil {
 		overlap = in.Body.Overlap
@@ -273,15 +274,15 @@ func (h *handlers) rotateWebhook(ctx context.Context, in *rotateWebhookIn) (*Out
 	if err != nil {
 		return nil, err
 	}
-	return ok(RotatedWebhook{
+	return envelope.OK(RotatedWebhook{
 		ID: in.ID, Secret: issued.Secret.Reveal(), SecretShown: true, PreviousExpiresAt: api.Moment(issued.Webhook.PreviousUntil),
 	}), nil
 }
 
-func (h *handlers) webhookRotated(ctx context.Context, id string) (*Out[RotatedWebhook], error) {
+func (h *handlers) webhookRotated(ctx context.Context, id string) (*envelope.Out[RotatedWebhook], error) {
 	w, err := h.d.Webhooks.Get(ctx, mw.ActorFrom(ctx).Org, uid.Webhook(id))
 	if err != nil {
 		return nil, err
 	}
-	return ok(RotatedWebhook{ID: id, PreviousExpiresAt: api.Moment(w.PreviousUntil)}), nil
+	return envelope.OK(RotatedWebhook{ID: id, PreviousExpiresAt: api.Moment(w.PreviousUntil)}), nil
 }
