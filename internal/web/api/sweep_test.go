@@ -236,6 +236,7 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		"POST /api/findings/triage":                        `{"status":"confirmed","ids":["` + seen + `"]}`,
 		"POST /scan-api/api/v1/webhooks":                   `{"name":"n","url":"https://hooks.example.org/"}`,
 		"PATCH /scan-api/api/v1/webhooks/{id}":             `{"name":"m"}`,
+		"POST /api/vex":                                    vexDocument(`{"vulnerability":{"name":"CVE-2026-0001"},"products":[{"@id":"pkg:generic/x@1"}],"status":"under_investigation"}`),
 		"POST /api/assets":                                 `{"name":"192.0.2.77"}`,
 		"POST /api/reports":                                `{"name":"n","kind":"findings"}`,
 		"PUT /api/reports/{id}":                            `{"name":"n","kind":"findings"}`,

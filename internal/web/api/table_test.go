@@ -15,6 +15,7 @@ import (
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/web/api"
+	"assay.dev/assay/internal/web/api/hookapi"
 	"assay.dev/assay/internal/web/api/platform"
 	"assay.dev/assay/internal/web/api/scanapi"
 	"assay.dev/assay/internal/web/api/vaultapi"
@@ -25,7 +26,7 @@ import (
 // table is every route of the product, with no services behind it.
 func table() []api.Entry {
 	return slices.Concat(
-		scanapi.Routes(scanapi.Deps{}), platform.Routes(platform.Deps{Metrics: http.NotFoundHandler()}), vaultapi.Routes(vaultapi.Deps{}),
+		scanapi.Routes(scanapi.Deps{}), hookapi.Routes(hookapi.Deps{}), platform.Routes(platform.Deps{Metrics: http.NotFoundHandler()}), vaultapi.Routes(vaultapi.Deps{}),
 	)
 }
 

@@ -97,7 +97,10 @@ const (
 
 // What an organization used.
 const (
-	UsageRead      Audit = "usage.read"
+	UsageSummed    Audit = "usage.summary.read"
+	UsageHistory   Audit = "usage.history.read"
+	UsageByEngine  Audit = "usage.by_scan_type.read"
+	QuotaRead      Audit = "usage.quota.read"
 	UsageCallsRead Audit = "usage.calls.read"
 )
 

@@ -35,23 +35,23 @@ func (h *handlers) usageRoutes() []api.Entry {
 	return []api.Entry{
 		api.Op(api.Route[periodIn, envelope.Out[UsageSummary]]{
 			ID: "getUsageSummary", Method: http.MethodGet, Path: Base + "/usage/summary", Family: problem.Scan,
-			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Sum up a period",
+			Scope: access.UsageRead, Audit: event.UsageSummed, Tags: []string{tagUsage}, Summary: "Sum up a period",
 			Description: whatCounts, Handle: h.usageSummary,
 		}),
 		api.Op(api.Route[historyIn, envelope.Out[UsageHistory]]{
 			ID: "getUsageHistory", Method: http.MethodGet, Path: Base + "/usage/history", Family: problem.Scan,
-			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Get a period as a series",
+			Scope: access.UsageRead, Audit: event.UsageHistory, Tags: []string{tagUsage}, Summary: "Get a period as a series",
 			Description: "One point for every hour or day of the period, oldest first, also where nothing happened.", Handle: h.usageHistory,
 		}),
 		api.Op(api.Route[periodIn, envelope.Out[UsageByScanType]]{
 			ID: "getUsageByScanType", Method: http.MethodGet, Path: Base + "/usage/by-scan-type", Family: problem.Scan,
-			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Break a period down by engine",
+			Scope: access.UsageRead, Audit: event.UsageByEngine, Tags: []string{tagUsage}, Summary: "Break a period down by engine",
 			Description: "Scans count when they are submitted; completed, failed, cancelled, duration and findings when they end.",
 			Handle:      h.usageByScanType,
 		}),
 		api.Op(api.Route[struct{}, envelope.Out[UsageQuota]]{
 			ID: "getUsageQuota", Method: http.MethodGet, Path: Base + "/usage/quota", Family: problem.Scan,
-			Scope: access.UsageRead, Audit: event.UsageRead, Tags: []string{tagUsage}, Summary: "Get the plan's quotas",
+			Scope: access.UsageRead, Audit: event.QuotaRead, Tags: []string{tagUsage}, Summary: "Get the plan's quotas",
 			Description: "Only accepted submissions consume the quota of scans; a scan that fails for the server's own reasons gives it back.",
 			Handle:      h.usageQuota,
 		}),
