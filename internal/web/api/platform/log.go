@@ -75,7 +75,7 @@ type Entry struct {
 	Method          string    `json:"method,omitempty"`
 	Route           string    `json:"route,omitempty" doc:"The pattern, never the raw path."`
 	Resource        *Resource `json:"resource,omitempty"`
-	Status          int       `json:"status,omitempty"`
+	Status          int       `json:"status,omitempty" doc:"Of the answer; a further entry of the same call, such as the end of a stream, has none."`
 	DurationMs      float64   `json:"durationMs"`
 	ClientRequestID string    `json:"clientRequestId,omitempty"`
 	Reason          string    `json:"reason,omitempty"`
