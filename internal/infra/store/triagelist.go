@@ -138,7 +138,8 @@ func findingRange(q triage.Query) *listing {
 // byKey leads by the most telling of the filters that have an index of their own, and reports whether one has.
 func (l *listing) byKey(q triage.Filter) bool {
 	if q.CVE != "" {
-		l.leading("f.id IN (SELECT k.id FROM finding_cve k WHERE k.org = f.org AND k.cve = ?)", q.CVE)
+		l.base += "_cve"
+		l.leading("k.cve = ?", q.CVE)
 	}
 	if q.Unseen {
 		l.either("f.unseen_at > 0")

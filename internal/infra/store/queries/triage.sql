@@ -15,6 +15,15 @@ FROM finding f WHERE f.org = $1;
 SELECT 0, f.id
 FROM finding f WHERE f.org = $1;
 
+-- CROSS JOIN: the findings of a CVE id are looked up one by one, whatever the planner believes.
+-- name: triage.worst_cve
+SELECT f.place, f.id
+FROM finding_cve k CROSS JOIN finding f WHERE k.org = $1 AND f.org = k.org AND f.id = k.id;
+
+-- name: triage.newest_cve
+SELECT 0, f.id
+FROM finding_cve k CROSS JOIN finding f WHERE k.org = $1 AND f.org = k.org AND f.id = k.id;
+
 -- name: triage.any
 SELECT 1
 FROM finding f WHERE f.org = $1;

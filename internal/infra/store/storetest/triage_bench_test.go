@@ -42,6 +42,8 @@ func BenchmarkFindingLists(b *testing.B) {
 				{"newest", triage.Query{Sort: triage.Newest}},
 				{"newest of one severity", triage.Query{Sort: triage.Newest, Filter: triage.Filter{Severities: []finding.Severity{finding.Low}}}},
 				{"one host", triage.Query{Filter: triage.Filter{Host: "host-0.example.org"}}},
+				{"rare words", triage.Query{Filter: triage.Filter{Rule: "nuclei:CVE-2021-00007", Q: "outdated"}}},
+				{"one CVE", triage.Query{Filter: triage.Filter{CVE: "CVE-2021-00007"}}},
 				{"words that all have", triage.Query{Filter: triage.Filter{Q: "outdated comp"}}},
 				{"deep by cursor", triage.Query{Page: page.Request{After: deep}}},
 			} {
@@ -54,7 +56,7 @@ func BenchmarkFindingLists(b *testing.B) {
 					for b.Loop() {
 						start := time.Now()
 						l, err := s.Triage().Findings(b.Context(), w.org, q.Query)
-						if err != nil || len(l.Items) != 50 {
+						if err != nil || len(l.Items) == 0 {
 							b.Fatalf("%d findings, %v", len(l.Items), err)
 						}
 						took = append(took, time.Since(start))
