@@ -24,7 +24,7 @@ func run(args ...string) (stdout, stderr string, code int) {
 func commands(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	listed := regexp.MustCompile(`(?m)^  ([a-z]+) {2,}\S`)
+	listed := regexp.MustCompile(`(?m)^  ([a-z][a-z-]*) +\S`)
 	var walk func(path []string)
 	walk = func(path []string) {
 		help, stderr, code := run(append(slices.Clone(path), "--help")...)
@@ -93,7 +93,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 			groups[group] = true
 		}
 	}
-	shown := regexp.MustCompile("(?m)(?:^|[`\\s(/])assay ([a-z]+)(?: ([a-z]+))?([^`\\n|]*)")
+	shown := regexp.MustCompile("(?m)(?:^|[`\\s(/])assay ([a-z-]+)(?: ([a-z][a-z-]*))?([^`\\n|]*)")
 	flag := regexp.MustCompile(` --([a-z][a-z-]+)`)
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]+`")
 	seen := 0

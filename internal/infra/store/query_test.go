@@ -170,6 +170,7 @@ func whole() map[string]string {
 		"all.schema_files": "a handful of rows",
 		"all.role":         "asked once, of the server's own tables",
 		"all.tenant.list":  "lists every organization, for the operator",
+		"all.outbox_prune": "looks at the cursors of the outbox's readers, one row each",
 	}
 }
 

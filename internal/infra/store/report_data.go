@@ -74,16 +74,16 @@ func (s reportSnapshot) CountFindings(ctx context.Context, q report.Query) (sum 
 	c := composed{d: s.s.dialect, args: args}
 	c.text.WriteString(found.text)
 	c.conditions(findingConditions(q))
-	c.text.WriteString(" GROUP BY f.severity")
-	all := finding.Severities()
 	meant := ranksOf(q.Severities)
 	err = s.v.eachText(ctx, c.text.String(), c.args, func(rows *sql.Rows) error {
-		var rank, n int
-		if err := rows.Scan(&rank, &n); err != nil || rank < 0 || rank >= len(all) {
+		var n [5]int
+		if err := rows.Scan(&n[0], &n[1], &n[2], &n[3], &n[4]); err != nil {
 			return internal("a count can't be read", err)
 		}
-		if slices.Contains(meant, all[rank]) {
-			sum = plus(sum, all[rank], n)
+		for rank, sev := range finding.Severities() {
+			if slices.Contains(meant, sev) {
+				sum = plus(sum, sev, n[rank])
+			}
 		}
 		return nil
 	})

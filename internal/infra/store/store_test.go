@@ -14,9 +14,11 @@ import (
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/store"
+	"assay.dev/assay/internal/notice/hook"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/uid"
 )
 
 func logged() audit.Event {
@@ -298,6 +300,16 @@ func TestExpiredKeysAndEventsGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		clock.Advance(8 * 24 * time.Hour)
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if c := settled(t, s); c.Outbox == 0 {
+			t.Error("events went before their reader saw them")
+		}
+		nobody := func([]hook.Posted, map[uid.Org][]hook.Webhook) ([]hook.Message, error) { return nil, nil }
+		if _, err := s.Post().FanOut(t.Context(), hook.Fan{Limit: 100, Write: true}, nobody); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -65,6 +65,16 @@ func TestAKeyedCallTakesEffectOnce(t *testing.T) {
 	if w := b.call("POST", "/api/assets", `{"name":"192.0.2.11"}`, key(b.key), once).want(409); w.text("code") != "IDEMPOTENCY_KEY_REUSED" {
 		t.Error(w.Body)
 	}
+	// The same order about another record is another call, which the key doesn't cover.
+	turn := with("Idempotency-Key", "turn-1")
+	one, other := b.someTemplate(b.ours), b.someTemplate(b.ours)
+	launch := func(id string) answer {
+		return b.call("POST", "/scan-api/api/v1/scan-templates/"+id+"/launch", `{"target":"127.0.0.1"}`, key(b.key), turn)
+	}
+	launch(string(one.ID)).want(201)
+	if w := launch(string(other.ID)).want(409); w.text("code") != "IDEMPOTENCY_KEY_REUSED" {
+		t.Error(w.Body)
+	}
 	// Another principal's key of the same text is another key, and one that failed is free again.
 	b.call("POST", "/api/assets", body, key(b.other), once).want(201)
 	two := with("Idempotency-Key", "order-2")

@@ -5,10 +5,12 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -43,11 +45,23 @@ func (c *Chain) readBody(q *Request) error {
 		}
 	}
 	if q.call.Once != nil {
-		q.call.Once.Body = sha256.Sum256(b)
+		q.call.Once.Body = onceHash(r.URL, b)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(b))
 	r.ContentLength = int64(len(b))
 	return nil
+}
+
+// onceHash is what a repeated call with an idempotency key must have in common with the first: the body, and the path and
+// query too, because keys are kept by route and a route's path may name one of many resources.
+func onceHash(u *url.URL, body []byte) [32]byte {
+	h := sha256.New()
+	for _, part := range []string{u.Path, u.RawQuery} {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(part)))
+		_, _ = io.WriteString(h, part)
+	}
+	_, _ = h.Write(body)
+	return [32]byte(h.Sum(nil))
 }
 
 // slurp reads at most limit bytes.

@@ -75,4 +75,6 @@ SELECT f.id, f.engine, f.fingerprint, f.status, f.first_seen_at, f.last_seen_at,
 FROM finding f JOIN finding_doc d ON d.org = f.org AND d.id = f.id WHERE f.org = $1;
 
 -- name: report.finding_counts
-SELECT f.severity, count(*) FROM finding f WHERE f.org = $1;
+SELECT count(*) FILTER (WHERE f.severity = 0), count(*) FILTER (WHERE f.severity = 1),
+       count(*) FILTER (WHERE f.severity = 2), count(*) FILTER (WHERE f.severity = 3), count(*) FILTER (WHERE f.severity = 4)
+FROM finding f WHERE f.org = $1;

@@ -53,6 +53,7 @@ CREATE INDEX report_run_list ON report_run (org, report, id);
 -- A due time has one run; so has a question, until it is answered.
 CREATE UNIQUE INDEX report_run_due ON report_run (org, report, due) WHERE asked_by IS NULL;
 CREATE UNIQUE INDEX report_run_asked ON report_run (org, report) WHERE asked_by IS NOT NULL AND ended_at = 0;
+CREATE INDEX report_run_ended ON report_run (ended_at) WHERE ended_at <> 0;
 CREATE INDEX report_run_open ON report_run (hold_until) WHERE ended_at = 0;
 CREATE INDEX report_run_digest ON report_run (org, sha256) WHERE sha256 IS NOT NULL;
 SELECT assay_isolate('report_run');
