@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -85,11 +86,12 @@ type reportPage[T any] struct {
 }
 
 func reportPath(id string, more ...string) string {
-	p := "/api/reports/" + url.PathEscape(id)
+	var p strings.Builder
+	p.WriteString("/api/reports/" + url.PathEscape(id))
 	for _, m := range more {
-		p += "/" + url.PathEscape(m)
+		p.WriteString("/" + url.PathEscape(m))
 	}
-	return p
+	return p.String()
 }
 
 // CreateReport defines a recurring report.

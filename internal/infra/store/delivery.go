@@ -252,7 +252,7 @@ func (s *Store) anyHookRow(ctx context.Context, org uid.Org, name, id string) (b
 // before is the text that the ids of everything made before a time are less than: a UUIDv7 begins with its time.
 func before(t time.Time) string {
 	const digits = "0123456789abcdef"
-	ms := uint64(max(t.UnixMilli(), 0)) //nolint:gosec // not negative
+	ms := uint64(max(t.UnixMilli(), 0))
 	var b strings.Builder
 	for i := 11; i >= 0; i-- {
 		b.WriteByte(digits[ms>>(4*i)&0xf])

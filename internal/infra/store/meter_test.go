@@ -176,7 +176,7 @@ func eachRestarted(t *testing.T, f func(t *testing.T, r restarts)) {
 	t.Run("postgres", func(t *testing.T) { f(t, restarts{dsn: testkit.Database(t), now: time.Now}) })
 }
 
-func TestCountersGoOnAfterARestart(t *testing.T) {
+func TestCountersGoOnAfterARestart(t *testing.T) { //nolint:tparallel // eachRestarted starts the subtests, which are parallel
 	t.Parallel()
 	eachRestarted(t, func(t *testing.T, r restarts) {
 		t.Parallel()
@@ -193,7 +193,7 @@ func TestCountersGoOnAfterARestart(t *testing.T) {
 	})
 }
 
-func TestCountersAreWhatTheLogProvesWhenTheProcessIsKilled(t *testing.T) {
+func TestCountersAreWhatTheLogProvesWhenTheProcessIsKilled(t *testing.T) { //nolint:tparallel // eachRestarted starts the subtests, which are parallel
 	t.Parallel()
 	eachRestarted(t, func(t *testing.T, r restarts) {
 		t.Parallel()
@@ -249,7 +249,7 @@ func TestEntriesFromBeforeTheCountersAreCounted(t *testing.T) {
 	}, testkit.WithClock(clock))
 }
 
-func TestALogWhoseEdgeIsRebuiltIsCountedAgain(t *testing.T) {
+func TestALogWhoseEdgeIsRebuiltIsCountedAgain(t *testing.T) { //nolint:tparallel // eachRestarted starts the subtests, which are parallel
 	t.Parallel()
 	eachRestarted(t, func(t *testing.T, r restarts) {
 		t.Parallel()

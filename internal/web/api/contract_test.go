@@ -57,7 +57,8 @@ func (d documented) Manifest() engine.Manifest {
 	return engine.Manifest{
 		ID: d.id, Title: strings.ToUpper(d.id[:1]) + d.id[1:], Targets: []asset.TargetType{asset.TypeHost, asset.TypeIP, asset.TypeNetwork},
 		Options: []engine.Option{
-			{Name: "ports", Type: engine.TypePorts}, {Name: "serviceDetection", Type: engine.TypeBool, Default: false},
+			{Name: "ports", Type: engine.TypePorts},
+			{Name: "serviceDetection", Type: engine.TypeBool, Default: false},
 			{Name: "timing", Type: engine.TypeEnum, Enum: []string{"T0", "T1", "T2", "T3", "T4"}, Default: "T3"},
 		},
 		Config: []engine.ConfigField{engine.ConfigHeaders, engine.ConfigRateLimit},
@@ -250,7 +251,7 @@ func TestContractEveryEndpointAtAGlanceExists(t *testing.T) {
 	}
 }
 
-func TestContractRefusalsOfCredentials(t *testing.T) {
+func TestContractRefusalsOfCredentials(t *testing.T) { //nolint:tparallel // the cases go on where the one before left the server
 	t.Parallel()
 	c := newContract(t)
 	get := func(opts ...func(*http.Request)) answer { return c.call("GET", scans, "", opts...) }
@@ -355,12 +356,12 @@ func TestContractRateLimits(t *testing.T) {
 	}
 }
 
-func TestContractSubmission(t *testing.T) {
+func TestContractSubmission(t *testing.T) { //nolint:tparallel // the cases go on where the one before left the server
 	t.Parallel()
 	c := newContract(t)
-	asset := c.assetOf("192.0.2.1")
+	about := c.assetOf("192.0.2.1")
 	full := `{"target":"192.0.2.1","scanType":"nmap","name":"nightly","targetType":"ip","priority":"high","options":{"ports":"1-1024","timing":"T3","serviceDetection":true},
-		"config":{"rateLimit":10,"headers":{"X-Probe":"hunter2"}},"tags":["dmz","ci"],"timeout":600,"assetId":"` + asset + `"}`
+		"config":{"rateLimit":10,"headers":{"X-Probe":"hunter2"}},"tags":["dmz","ci"],"timeout":600,"assetId":"` + about + `"}`
 	w := c.call("POST", scans, full, key(c.key)).want(201)
 	want := []string{
 		"assetId", "attempt", "config", "createdAt", "createdBy", "id", "name", "options", "priority", "progress", "scanType", "status", "tags", "target",
@@ -371,7 +372,7 @@ func TestContractSubmission(t *testing.T) {
 	}
 	for path, want := range map[string]any{
 		"success": true, "data.scanType": "nmap", "data.name": "nightly", "data.target": "192.0.2.1", "data.status": "queued", "data.priority": "high", "data.progress": 0.0,
-		"data.targetType": "ip", "data.timeout": 600.0, "data.assetId": asset, "data.options.ports": "1-1024", "data.createdAt": "2026-03-06T10:00:58Z",
+		"data.targetType": "ip", "data.timeout": 600.0, "data.assetId": about, "data.options.ports": "1-1024", "data.createdAt": "2026-03-06T10:00:58Z",
 	} {
 		if got := w.at(path); got != want {
 			t.Errorf("%s is %v", path, got)

@@ -111,7 +111,7 @@ func TestABatchAnswersForEachOrderInItsOrder(t *testing.T) {
 		t.Fatal(w.Body)
 	}
 	text := func(i int, path string) string {
-		v := any(items[i])
+		v := items[i]
 		for name := range strings.SplitSeq(path, ".") {
 			m, _ := v.(map[string]any)
 			v = m[name]
@@ -166,7 +166,7 @@ func TestTwoScansAreCompared(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	base := string(b.someScan(b.ours, scan.Completed).ID)
-	other := strings.Split(strings.TrimPrefix(b.finished(), scans+"/"), "/")[0]
+	other, _, _ := strings.Cut(strings.TrimPrefix(b.finished(), scans+"/"), "/")
 	at := scans + "/" + base + "/compare?with=" + other
 	w := b.call("GET", at, "", key(b.key)).want(200)
 	found := w.at("data.findings").([]any)
@@ -227,8 +227,12 @@ func TestAuditorsReadKeysAndChangeNone(t *testing.T) {
 	b.call("GET", keys+"/"+id, "", auditor).want(200)
 	b.call("GET", keys+"/"+b.keyID(b.theirs), "", auditor).want(404)
 	for _, c := range [][3]string{
-		{"POST", keys, `{"name":"n","scopes":["usage:read"]}`}, {"PATCH", keys + "/" + id, `{"name":"m"}`}, {"DELETE", keys + "/" + id, ""},
-		{"POST", keys + "/" + id + "/rotate", ""}, {"POST", keys + "/" + id + "/suspend", ""}, {"POST", keys + "/" + id + "/resume", ""},
+		{"POST", keys, `{"name":"n","scopes":["usage:read"]}`},
+		{"PATCH", keys + "/" + id, `{"name":"m"}`},
+		{"DELETE", keys + "/" + id, ""},
+		{"POST", keys + "/" + id + "/rotate", ""},
+		{"POST", keys + "/" + id + "/suspend", ""},
+		{"POST", keys + "/" + id + "/resume", ""},
 	} {
 		if w := b.call(c[0], c[1], c[2], auditor).want(403); w.text("code") != "INSUFFICIENT_SCOPE" {
 			t.Errorf("%v: %s", c, w.Body)

@@ -171,7 +171,7 @@ func callLog(t *testing.T, h *house) {
 	seed := uint64(1) // the same calls in every run
 	draw := func(n int) int {
 		seed = seed*6364136223846793005 + 1442695040888963407
-		return int(seed>>33) % n //nolint:gosec // 31 bits
+		return int(seed>>33) % n
 	}
 	pick := func(list ...string) string { return list[draw(len(list))] }
 	for i := range 700 {

@@ -93,8 +93,10 @@ func (h *handlers) reportRunRoutes() []api.Entry {
 			Scope: access.FindingsRead, Audit: event.ReportDocumentRead, Resource: "report", Tags: []string{tagReports},
 			Summary: "Get a run's document", Description: "In the format that the report had when it ran. A run that isn't ready has none: 409.",
 			Errors: []int{http.StatusConflict}, Produces: []api.Media{
-				{Type: "text/html", Doc: "One file that loads and runs nothing."}, {Type: "text/csv", Doc: "RFC 4180, with a header line"},
-				{Type: "application/json", Doc: "The report, its summary, and its findings or scans."}, {Type: "application/sarif+json", Doc: "SARIF 2.1.0"},
+				{Type: "text/html", Doc: "One file that loads and runs nothing."},
+				{Type: "text/csv", Doc: "RFC 4180, with a header line"},
+				{Type: "application/json", Doc: "The report, its summary, and its findings or scans."},
+				{Type: "application/sarif+json", Doc: "SARIF 2.1.0"},
 			},
 			Handle: h.reportDocument,
 		}),
