@@ -123,7 +123,7 @@ type ReportDefinition struct {
 	Name     string          `json:"name" minLength:"1" maxLength:"255" example:"Monday's changes"`
 	Kind     string          `json:"kind" enum:"findings,scans,changes" doc:"findings: all that aren't fixed; scans: those ordered since the last report; changes: findings that are new or fixed since the last report."`
 	Format   string          `json:"format,omitempty" enum:"html,csv,json,sarif" default:"html" doc:"sarif for findings and changes only."`
-	Filters  ReportFilters   `json:"filters,omitempty"`
+	Filters  ReportFilters   `json:"filters" required:"false"`
 	Schedule *ReportSchedule `json:"schedule,omitempty" doc:"Left out: on demand only."`
 	Enabled  *bool           `json:"enabled,omitempty" doc:"false: the schedule rests. Default: true."`
 }
