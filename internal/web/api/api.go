@@ -14,6 +14,8 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -109,9 +111,29 @@ func (a *API) Route(r *http.Request) (*mw.Route, error) {
 	s := &silent{header: http.Header{}}
 	h.ServeHTTP(s, r)
 	if s.status == http.StatusMethodNotAllowed {
-		return nil, problem.WrongMethod(s.header.Get("Allow"))
+		return nil, problem.WrongMethod(a.allowed(r.URL.Path, s.header.Get("Allow")))
 	}
 	return nil, problem.UnknownRoute()
+}
+
+// allowed returns the methods of a path. Those that the mux lists include the ones of a pattern with a wildcard that a
+// path without one also fits (/scans/batch fits /scans/{id}); a path that the table names has its own only.
+func (a *API) allowed(path, listed string) string {
+	var own []string
+	for _, e := range a.entries {
+		if e.route.Path != path {
+			continue
+		}
+		own = append(own, e.route.Method)
+		if e.route.Method == http.MethodGet {
+			own = append(own, http.MethodHead)
+		}
+	}
+	if len(own) == 0 {
+		return listed
+	}
+	slices.Sort(own)
+	return strings.Join(own, ", ")
 }
 
 // ServeHTTP implements mw.Router.

@@ -659,6 +659,9 @@ func TestContractFormsOfTheTransport(t *testing.T) {
 	if allow := wrong.Header().Get("Allow"); !strings.Contains(allow, "GET") || !strings.Contains(allow, "POST") {
 		t.Errorf("Allow: %s", allow)
 	}
+	if own := c.call("PUT", scans+"/batch", "{}", key(c.key)).Header().Get("Allow"); own != "POST" {
+		t.Errorf("a path that fits a pattern too takes %s", own)
+	}
 	c.call("POST", scans, `{"target":"`+strings.Repeat("x", 1<<20)+`"}`, k).refusal(413, "PAYLOAD_TOO_LARGE", c.call("POST", scans, strings.Repeat(" ", 1<<20+1), k).text("error"))
 	xml := c.call("POST", scans, "", k, func(r *http.Request) {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("<a/>")), 4

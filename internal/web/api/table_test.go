@@ -47,6 +47,8 @@ func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
 	}
 	var doc struct {
 		Paths map[string]map[string]struct {
+			Summary     string                     `json:"summary"`
+			Description string                     `json:"description"`
 			OperationID string                     `json:"operationId"`
 			Security    []map[string][]string      `json:"security"`
 			Scope       string                     `json:"x-scope"`
@@ -67,7 +69,10 @@ func TestRoutesInCodeAreRoutesInTheDocument(t *testing.T) {
 	}
 	inDoc := map[string]bool{}
 	for path, ops := range doc.Paths {
-		for verb := range ops {
+		for verb, op := range ops {
+			if op.Summary == "" || op.Description == "" {
+				t.Errorf("%s %s isn't described", verb, path)
+			}
 			inDoc[strings.ToUpper(verb)+" "+path] = true
 		}
 	}

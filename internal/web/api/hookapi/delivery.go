@@ -37,7 +37,8 @@ func (h *handlers) deliveryRoutes() []api.Entry {
 		api.Op(api.Route[DeliveryRef, envelope.Out[DeliveryDetail]]{
 			ID: "getWebhookDelivery", Method: http.MethodGet, Path: webhooks + "/{id}/deliveries/{deliveryId}", Family: problem.Scan,
 			Scope: access.WebhooksRead, Audit: event.WebhookDeliveryRead, Resource: "webhook", Tags: []string{tagWebhooks},
-			Summary: "Get a delivery with its request and every try", Handle: h.getDelivery,
+			Summary:     "Get a delivery with its request and every try",
+			Description: "The request as it was sent, its signature masked, and what came of each try.", Handle: h.getDelivery,
 		}),
 		api.Op(api.Route[DeliveryRef, envelope.Out[DeliveryDetail]]{
 			ID: "redeliverWebhookDelivery", Method: http.MethodPost, Path: webhooks + "/{id}/deliveries/{deliveryId}/redeliver",

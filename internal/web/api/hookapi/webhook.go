@@ -48,7 +48,8 @@ func (h *handlers) webhookRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[WebhookRef, envelope.Out[Webhook]]{
 			ID: "getWebhook", Method: http.MethodGet, Path: webhooks + "/{id}", Family: problem.Scan, Scope: access.WebhooksRead,
-			Audit: event.WebhookRead, Resource: "webhook", Tags: []string{tagWebhooks}, Summary: "Get a webhook", Handle: h.getWebhook,
+			Audit: event.WebhookRead, Resource: "webhook", Tags: []string{tagWebhooks}, Summary: "Get a webhook",
+			Description: "With its health and newest delivery; the secret is never shown again.", Handle: h.getWebhook,
 		}),
 		api.Op(api.Route[patchWebhookIn, envelope.Out[Webhook]]{
 			ID: "updateWebhook", Method: http.MethodPatch, Path: webhooks + "/{id}", Family: problem.Scan, Scope: access.WebhooksUpdate,

@@ -54,7 +54,8 @@ func (h *handlers) reportRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[ReportRef, Out[Report]]{
 			ID: "getReport", Method: http.MethodGet, Path: reports + "/{id}", Family: problem.Platform, Scope: access.FindingsRead,
-			Audit: event.ReportRead, Resource: "report", Tags: []string{tagReports}, Summary: "Get a recurring report", Handle: h.getReport,
+			Audit: event.ReportRead, Resource: "report", Tags: []string{tagReports}, Summary: "Get a recurring report",
+			Description: "Its definition and when it is made next.", Handle: h.getReport,
 		}),
 		api.Op(api.Route[putReportIn, Out[Report]]{
 			ID: "replaceReport", Method: http.MethodPut, Path: reports + "/{id}", Family: problem.Platform, Scope: access.FindingsWrite,
@@ -86,7 +87,8 @@ func (h *handlers) reportRunRoutes() []api.Entry {
 		api.Op(api.Route[runRef, Out[ReportRun]]{
 			ID: "getReportRun", Method: http.MethodGet, Path: reports + "/{id}/runs/{runId}", Family: problem.Platform,
 			Scope: access.FindingsRead, Audit: event.ReportRunRead, Resource: "report", Tags: []string{tagReports},
-			Summary: "Get a run of a report", Handle: h.getReportRun,
+			Summary:     "Get a run of a report",
+			Description: "What the run covers, what became of it, and how large its document is.", Handle: h.getReportRun,
 		}),
 		api.Op(api.Route[runRef, api.Stream]{
 			ID: "getReportDocument", Method: http.MethodGet, Path: reports + "/{id}/runs/{runId}/document", Family: problem.Platform,

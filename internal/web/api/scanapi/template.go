@@ -51,7 +51,8 @@ func (h *handlers) templateRoutes() []api.Entry {
 		}),
 		api.Op(api.Route[TemplateRef, envelope.Out[Template]]{
 			ID: "getScanTemplate", Method: http.MethodGet, Path: templates + "/{id}", Family: problem.Scan, Scope: access.TemplatesRead,
-			Audit: event.TemplateRead, Resource: "scan_template", Tags: []string{tagTemplates}, Summary: "Get a scan template", Handle: h.getTemplate,
+			Audit: event.TemplateRead, Resource: "scan_template", Tags: []string{tagTemplates}, Summary: "Get a scan template",
+			Description: "With its schedule and next start; secret config values are masked.", Handle: h.getTemplate,
 		}),
 		api.Op(api.Route[replaceTemplateIn, envelope.Out[Template]]{
 			ID: "replaceScanTemplate", Method: http.MethodPut, Path: templates + "/{id}", Family: problem.Scan, Scope: access.TemplatesUpdate,
