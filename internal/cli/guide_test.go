@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"crypto/rand"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"assay.dev/assay/internal/client"
 	"assay.dev/assay/internal/simulator"
 )
 
@@ -120,4 +122,87 @@ func wantFindings(t *testing.T, how, out string) {
 	if !strings.Contains(out, "completed, complete: ") || !regexp.MustCompile(`(?m)^(critical|high|medium) +\S`).MatchString(out) {
 		t.Errorf("the %s example says:\n%s", how, out)
 	}
+}
+
+// TestTheReceiversOfTheWebhookGuideVerify runs the guide's receivers: they take what the server signs, and nothing signed
+// with another secret.
+func TestTheReceiversOfTheWebhookGuideVerify(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t, "ASSAY_EGRESS_ALLOW=127.0.0.1/32")
+	e.start()
+	ran := map[string]bool{}
+	for _, x := range examples(t, "../../docs/guides/webhooks.md") {
+		ran[x.how] = true
+		good := e.receives(t, x, "")
+		if status := e.tries(t, good); status != 204 {
+			t.Errorf("the %s receiver answered %d to what is signed", x.how, status)
+		}
+		other := e.receives(t, x, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+		if status := e.tries(t, other); status != 401 {
+			t.Errorf("the %s receiver answered %d to what another has signed", x.how, status)
+		}
+	}
+	if !ran["go"] || !ran["python"] {
+		t.Errorf("ran %v", ran)
+	}
+}
+
+// receives registers a webhook and starts the example as its receiver, with the webhook's secret or the given one.
+func (e *estate) receives(t *testing.T, x example, secret string) client.Webhook {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	_ = l.Close() // the receiver takes the port
+	_, port, _ := net.SplitHostPort(at)
+	w, err := e.api.CreateWebhook(t.Context(), client.WebhookOrder{Name: x.how + port, URL: "http://" + at + "/assay"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret == "" {
+		secret = w.Secret
+	}
+	file := filepath.Join(t.TempDir(), "receiver."+x.how)
+	if x.how == "go" {
+		file = filepath.Join(t.TempDir(), "main.go")
+	}
+	if err := writeFile(file, strings.ReplaceAll(x.text, "9000", port)); err != nil {
+		t.Fatal(err)
+	}
+	program := "python3"
+	if x.how == "go" {
+		program = filepath.Join(t.TempDir(), "receiver")
+		if out, err := exec.Command("go", "build", "-o", program, file).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	cmd := exec.Command(program, file)
+	cmd.Env = append(os.Environ(), "ASSAY_WEBHOOK_SECRET="+secret)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	e.until("the receiver to listen", func() bool {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", at)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	return w
+}
+
+// tries sends a test event and returns what the receiver answered.
+func (e *estate) tries(t *testing.T, w client.Webhook) int {
+	t.Helper()
+	trial, err := e.api.TestWebhook(t.Context(), w.ID)
+	if err != nil || trial.Status == nil {
+		t.Fatalf("%+v, %v", trial, err)
+	}
+	return *trial.Status
 }
