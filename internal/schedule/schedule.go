@@ -57,14 +57,10 @@ type Schedule struct {
 // jitterSeconds, overlap); who holds the spec in a larger document takes Check and adds the place.
 func Parse(s Spec, zone Zone) (Schedule, error) {
 	out, wrong := s.parse(zone)
-	if len(wrong) == 0 {
-		return out, nil
+	if err := fault.AllWrong(wrong); err != nil {
+		return Schedule{}, err
 	}
-	f := fault.Wrong(wrong[0].Location, wrong[0].Message)
-	for _, w := range wrong[1:] {
-		f = f.With(w.Location, w.Message)
-	}
-	return Schedule{}, f
+	return out, nil
 }
 
 // Check returns what is wrong with the spec, one entry for each wrong field by its JSON name, nil where nothing is.

@@ -56,16 +56,7 @@ func (w *wrongs) add(location, message string) {
 	}
 }
 
-func (w *wrongs) err() error {
-	if len(w.fields) == 0 {
-		return nil
-	}
-	f := fault.Wrong(w.fields[0].Location, w.fields[0].Message)
-	for _, x := range w.fields[1:] {
-		f = f.With(x.Location, x.Message)
-	}
-	return f
-}
+func (w *wrongs) err() error { return fault.AllWrong(w.fields) }
 
 // at returns the location of a field, without the name where the name itself may be an attempt to smuggle text.
 func at(parent, name string) string {

@@ -28,16 +28,7 @@ func (w *wrongs) add(location, message string) {
 	w.fields = append(w.fields, fault.Field{Location: location, Message: message})
 }
 
-func (w *wrongs) err() error {
-	if len(w.fields) == 0 {
-		return nil
-	}
-	f := fault.Wrong(w.fields[0].Location, w.fields[0].Message)
-	for _, x := range w.fields[1:] {
-		f = f.With(x.Location, x.Message)
-	}
-	return f
-}
+func (w *wrongs) err() error { return fault.AllWrong(w.fields) }
 
 // check reads a draft and returns it as it is kept, with its schedule understood. Its fault is Invalid and names every
 // wrong field.

@@ -150,6 +150,18 @@ func Wrong(location, message string) *Error {
 	return New(Invalid, CodeValidation, "the request is well-formed but wrong").With(location, message)
 }
 
+// AllWrong is Wrong for several places at once, in their order; nil where there are none.
+func AllWrong(fields []Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	f := Wrong(fields[0].Location, fields[0].Message)
+	for _, w := range fields[1:] {
+		f = f.With(w.Location, w.Message)
+	}
+	return f
+}
+
 // Missing is the answer for anything that isn't there or belongs to someone else: one text for both, on purpose.
 func Missing(what string) *Error {
 	return New(NotFound, CodeNotFound, what+" not found")
