@@ -133,7 +133,7 @@ func checkEngine(ctx context.Context, run *runner.Runner, e engine.Checker, m en
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	a := e.Check(ctx, engine.Env{
-		Proc: run.Launcher("doctor-"+m.ID, work), Work: work, Now: time.Now, Log: obs.NewLogger(io.Discard, "error", "text"),
+		Proc: run.Launcher(runner.Run{Scan: "doctor-" + m.ID, Work: work}), Work: work, Now: time.Now, Log: obs.NewLogger(io.Discard, "error", "text"),
 		Progress: func(int, string) {},
 	})
 	if !a.Available {

@@ -86,7 +86,7 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 		return float64(n)
 	})
 	a.hooking(ctx, &p, own, allow)
-	scans, err := a.scanning(ctx, &p, scanGround{runner: run, own: own, quota: charges})
+	scans, err := a.scanning(ctx, &p, scanGround{runner: run, own: own, allow: allow, quota: charges})
 	if err != nil {
 		return p, err
 	}

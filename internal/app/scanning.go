@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-	"time"
 
 	"assay.dev/assay/internal/infra/blob"
 	"assay.dev/assay/internal/infra/egress"
@@ -50,6 +49,7 @@ func (e events) Subscribe(org uid.Org, subject string) (<-chan struct{}, func(),
 type scanGround struct {
 	runner *runner.Runner
 	own    []netip.AddrPort
+	allow  []netip.Prefix // what the operator lets the server's own clients reach
 	quota  *usage.Service
 }
 
@@ -64,17 +64,18 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 	dispatcher := scan.NewDispatcher(scan.DispatcherDeps{
 		Line: a.store.Line(), Store: a.store.Scans(), Now: a.now, Log: a.log, Alone: a.cfg.Database == "",
 	})
-	available := engine.NewRoster(engine.RosterDeps{Engines: catalog.All(), Env: a.checkEnv(g.runner), Log: a.log})
+	fit, err := a.newOutfitter(g)
+	if err != nil {
+		return nil, err
+	}
+	available := engine.NewRoster(engine.RosterDeps{Engines: catalog.All(), Env: fit.check, Log: a.log})
 	executor := scan.NewExecutor(scan.ExecutorDeps{
-		Store: a.store.Scans(), Engines: catalog.All(), Gate: gate, Runner: g.runner, Blobs: blobs{p.blobs}, Sealer: a.sealer,
+		Store: a.store.Scans(), Engines: catalog.All(), Gate: gate, Equip: fit.equip, Blobs: blobs{p.blobs}, Sealer: a.sealer,
 		Hub: a.store.Hub(), Capabilities: runner.Capabilities(), Now: a.now, Log: a.log, Changed: dispatcher.Wake, Ended: func(e scan.Ended) {
 			p.metrics.ObserveScan(e.Engine, string(e.Status), string(e.Outcome), e.Took)
 			for t, n := range e.Findings {
 				p.metrics.ObserveFindings(e.Engine, strings.TrimPrefix(string(t), "finding."), n)
 			}
-		},
-		Dial: func(r scan.Reach) engine.Dialer {
-			return egress.NewScanDialer(egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded})
 		},
 	})
 	jobs := worker.New(worker.Deps{Scans: executor, Log: a.log})
@@ -109,20 +110,6 @@ func (a *App) openQueue(ctx context.Context, p *parts, jobs *worker.Worker) (err
 	}
 	p.queue, err = queue.OpenSQLite(ctx, a.store.Database(), cfg)
 	return err
-}
-
-// checkEnv is what an engine may use while it is asked whether it can run.
-func (a *App) checkEnv(run *runner.Runner) func() (engine.Env, func(), error) {
-	return func() (engine.Env, func(), error) {
-		id := "check-" + a.ids.New()
-		work, remove, err := run.Scratch(id)
-		if err != nil {
-			return engine.Env{}, nil, err
-		}
-		return engine.Env{
-			Proc: run.Launcher(id, work), Work: work, Now: time.Now, Log: a.log, Progress: func(int, string) {},
-		}, func() { _ = remove() }, nil
-	}
 }
 
 func folders(root string) []string {

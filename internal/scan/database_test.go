@@ -67,8 +67,9 @@ func newReal(tb testing.TB, db *store.Store) *real {
 		Quota: usage.New(usage.Deps{Now: time.Now}), Sealer: sealer{}, Blobs: r.blobs, Now: time.Now, IDs: testkit.NewClock().IDs(),
 	})
 	r.executor = scan.NewExecutor(scan.ExecutorDeps{
-		Store: db.Scans(), Engines: engines, Gate: r.gate, Runner: r.runner, Blobs: r.blobs, Sealer: sealer{}, Hub: db.Hub(),
-		Dial: func(scan.Reach) engine.Dialer { return nil }, Now: time.Now, Log: quiet,
+		Store: db.Scans(), Engines: engines, Gate: r.gate, Blobs: r.blobs, Sealer: sealer{}, Hub: db.Hub(),
+		Equip: func(context.Context, scan.Outfit) (engine.Env, func() error, error) { return r.runner.equip() },
+		Now:   time.Now, Log: quiet,
 	})
 	r.dispatch = scan.NewDispatcher(scan.DispatcherDeps{Line: db.Line(), Store: db.Scans(), Now: time.Now, Log: quiet})
 	return r

@@ -96,24 +96,21 @@ func (r *run) drive(ctx context.Context, beats *heart, kept *artifacts) (e end) 
 		return e
 	}
 	e.eng, e.req = eng, req
-	work, remove, err := r.e.d.Runner.Scratch(string(r.scan.ID))
+	env, done, err := r.e.d.Equip(ctx, Outfit{Scan: r.scan, Manifest: eng.Manifest(), Reach: reach})
 	if err != nil {
 		r.failed(ctx, &e, err)
 		return e
 	}
 	defer func() {
-		if err := remove(); err != nil {
+		if err := done(); err != nil {
 			r.log.WarnContext(ctx, "scratch folder not removed", slog.Any("error", err))
 		}
 	}()
 	limits := eng.Manifest().Limits
 	kept.limit = limits.MaxOutput
-	env := engine.Env{
-		Proc: r.e.d.Runner.Launcher(string(r.scan.ID), work), Dial: r.e.d.Dial(reach), Work: work, Now: r.e.d.Now, Log: r.log,
-		Progress: beats.set, Artifact: kept.create,
-	}
-	within, done := context.WithTimeout(ctx, time.Duration(r.scan.Timeout)*time.Second)
-	defer done()
+	env.Now, env.Log, env.Progress, env.Artifact = r.e.d.Now, r.log, beats.set, kept.create
+	within, stop := context.WithTimeout(ctx, time.Duration(r.scan.Timeout)*time.Second)
+	defer stop()
 	verdict, err := r.await(within, limits.CancelGrace, func() (engine.Verdict, error) { return eng.Run(within, env, req) })
 	kept.close()
 	r.judge(ctx, &e, verdict, err)

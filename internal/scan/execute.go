@@ -15,11 +15,11 @@ import (
 	"assay.dev/assay/internal/word/uid"
 )
 
-// Runner gives a run its private folder and what starts programs in it.
-type Runner interface {
-	// Scratch makes the empty private folder of a scan's run and returns it with what removes it.
-	Scratch(scan string) (dir string, remove func() error, err error)
-	Launcher(scan, work string) engine.Launcher
+// Outfit says for which run an engine is equipped: what it is and what it may reach.
+type Outfit struct {
+	Scan     Scan
+	Manifest engine.Manifest
+	Reach    Reach
 }
 
 // Hub tells of committed outbox events about a subject: the channel gets a value when there may be something new. The
@@ -30,11 +30,12 @@ type Hub interface {
 
 // ExecutorDeps is what running scans needs.
 type ExecutorDeps struct {
-	Store        Store
-	Engines      []engine.Engine
-	Gate         Gate
-	Runner       Runner
-	Dial         func(Reach) engine.Dialer // makes the dialer of one run
+	Store   Store
+	Engines []engine.Engine
+	Gate    Gate
+	// Equip makes what an engine may use in one run, but for Now, Log, Progress and Artifact, which are the executor's, and
+	// what clears it away. Its faults end the scan.
+	Equip        func(context.Context, Outfit) (env engine.Env, done func() error, err error)
 	Blobs        Blobs
 	Sealer       Sealer
 	Hub          Hub

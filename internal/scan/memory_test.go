@@ -576,16 +576,14 @@ type runner struct {
 	open int
 }
 
-func (r *runner) Scratch(string) (string, func() error, error) {
+func (r *runner) equip() (engine.Env, func() error, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open++
-	return "/scratch", func() error {
+	return engine.Env{Work: "/scratch"}, func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.open--
 		return nil
 	}, nil
 }
-
-func (*runner) Launcher(string, string) engine.Launcher { return nil }

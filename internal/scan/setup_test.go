@@ -252,12 +252,12 @@ func availabilityOf(engines ...engine.Engine) *engine.Roster {
 
 func (r *rig) executor(store scan.Store) *scan.Executor {
 	return scan.NewExecutor(scan.ExecutorDeps{
-		Store: store, Engines: []engine.Engine{r.engine}, Gate: r.gate, Runner: r.runner, Blobs: r.blobs, Sealer: sealer{}, Hub: r.store,
-		Dial: func(reach scan.Reach) engine.Dialer {
+		Store: store, Engines: []engine.Engine{r.engine}, Gate: r.gate, Blobs: r.blobs, Sealer: sealer{}, Hub: r.store,
+		Equip: func(_ context.Context, o scan.Outfit) (engine.Env, func() error, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.reached = append(r.reached, reach)
-			return nil
+			r.reached = append(r.reached, o.Reach)
+			return r.runner.equip()
 		},
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})

@@ -32,13 +32,14 @@ func NewResolver(lookup Lookup) *Resolver {
 // Resolve returns the addresses of target, unmapped, distinct, in ascending order, at most MaxAddrs; for a network it
 // returns none, because all of it is meant. It decides nothing: each address must still be permitted by the scope, and
 // is again when it is dialled. A name without addresses is an Invalid fault on "target", a resolver that doesn't answer
-// an Unavailable one; targets that are no place in a network are Unsupported.
+// an Unavailable one; a folder, which is no place in a network, is Unsupported. Of an image it is the registry that is
+// resolved, of a repository its server.
 func (r *Resolver) Resolve(ctx context.Context, target asset.Target) ([]netip.Addr, error) {
 	switch target.Type() {
 	case asset.TypeNetwork:
 		return nil, nil
-	case asset.TypeHost, asset.TypeDomain, asset.TypeIP, asset.TypeURL:
-	case asset.TypeImage, asset.TypeRepository, asset.TypeFilesystem:
+	case asset.TypeHost, asset.TypeDomain, asset.TypeIP, asset.TypeURL, asset.TypeImage, asset.TypeRepository:
+	case asset.TypeFilesystem:
 		return nil, fault.New(fault.Unsupported, fault.CodeUnsupported, "a target of this type has no network address")
 	default:
 		return nil, fault.New(fault.Internal, fault.CodeInternal, "the target was not parsed")

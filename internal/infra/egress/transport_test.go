@@ -142,8 +142,12 @@ func TestResolveIsBoundedAndClassifiesFailures(t *testing.T) {
 		t.Errorf("Resolve of a network = %v, %v", got, err)
 	}
 	image, _ := asset.ParseTarget("registry.example.org/shop:1", asset.TypeImage)
-	if _, err = NewResolver(nil).Resolve(t.Context(), image); fault.KindOf(err) != fault.Unsupported {
-		t.Errorf("Resolve of an image: %v, want unsupported", err)
+	if got, err = NewResolver(&list).Resolve(t.Context(), image); err != nil || len(got) != MaxAddrs {
+		t.Errorf("Resolve of an image's registry = %v, %v", got, err)
+	}
+	folder, _ := asset.ParseTarget("/srv/shop", asset.TypeFilesystem)
+	if _, err = NewResolver(nil).Resolve(t.Context(), folder); fault.KindOf(err) != fault.Unsupported {
+		t.Errorf("Resolve of a folder: %v, want unsupported", err)
 	}
 	if _, err = NewResolver(&listed{err: errors.New("SERVFAIL")}).Resolve(t.Context(), name); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("a failing resolver: %v, want unavailable", err)

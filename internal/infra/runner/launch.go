@@ -24,11 +24,14 @@ const maxGrace = 4 * time.Second
 // drain is how long pipes may stay open after the program has ended, held by descendants that left its group.
 const drain = 500 * time.Millisecond
 
-type launcher struct {
+// Launcher starts the programs of one run; it implements engine.Launcher. It is safe for concurrent use.
+type Launcher struct {
 	runner *Runner
 	mark   string // "<installation>:<scan>"
-	work   string
+	run    Run
 	starts atomic.Int64 // tells the starts of one run apart, so that one's end doesn't end another
+
+	proxy onceProxy
 }
 
 // Launch starts p and waits for its end. When ctx is done the process group gets p.First and, after p.Grace (at most
@@ -37,7 +40,7 @@ type launcher struct {
 //
 // An exit code other than 0 is no error. Errors are: ENGINE_NOT_AVAILABLE (no such program), Internal (it can't be
 // started, a descendant can't be killed, or a writer refused its output: the program is then stopped).
-func (l *launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, error) {
+func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, error) {
 	file, err := l.runner.find(p.Program)
 	if err != nil {
 		return engine.Exit{Code: -1}, err
@@ -56,10 +59,10 @@ func (l *launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 	c := &child{
 		file: file, args: p.Args, env: env, dir: p.Dir, mark: mark,
 		stdout: &sink{to: p.Stdout, failed: stop}, stderr: &sink{to: p.Stderr, failed: stop},
-		first: firstSignal(p.First), grace: min(max(p.Grace, 0), maxGrace), memory: p.MaxMemory, noNetwork: p.NoNetwork,
+		first: firstSignal(p.First), grace: min(max(p.Grace, 0), maxGrace), memory: p.MaxMemory, noNetwork: p.Network == engine.NetworkNone,
 	}
 	if c.dir == "" {
-		c.dir = l.work
+		c.dir = l.run.Work
 	}
 	exit, err := c.run(ctx)
 	if werr := errors.Join(c.stdout.close(), c.stderr.close()); werr != nil {

@@ -110,7 +110,7 @@ func TestEnvironmentIsOnlyTheAllowList(t *testing.T) {
 	f := newFixture(t)
 	t.Setenv("ASSAY_MASTER_KEY", "CANARY")
 	var out bytes.Buffer
-	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "env", Env: []string{"NMAP_X=1"}, Stdout: &out})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "env", Env: []string{"NMAP_X=1"}, Stdout: &out})
 	if err != nil || exit.Code != 0 {
 		t.Fatal(exit, err)
 	}
@@ -128,7 +128,7 @@ func TestEnvironmentIsOnlyTheAllowList(t *testing.T) {
 func TestEnginesCannotOverrideTheEnvironment(t *testing.T) {
 	f := newFixture(t)
 	for _, env := range []string{"PATH=/tmp", "LD_PRELOAD=x.so", "ASSAY_RUN=x", "HOME=/", "novalue", "=x", "A=\x00"} {
-		_, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "true", Env: []string{env}})
+		_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "true", Env: []string{env}})
 		if fault.KindOf(err) != fault.Internal || err == nil {
 			t.Errorf("%q: %v, want an internal fault", env, err)
 		}
@@ -139,7 +139,7 @@ func TestProcessHasNoInputNoTerminalAndItsOwnFolder(t *testing.T) {
 	f := newFixture(t)
 	f.script(t, "look", `cat; pwd; [ -t 0 ] || echo notty; (: </dev/tty) 2>/dev/null || echo noctty; until [ $(ulimit -n) = 4096 ]; do :; done; ulimit -c; ls -a | wc -l; grep NoNewPrivs /proc/self/status`)
 	var out bytes.Buffer
-	if _, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "look", Stdout: &out}); err != nil {
+	if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "look", Stdout: &out}); err != nil {
 		t.Fatal(err)
 	}
 	want := f.work + "\nnotty\nnoctty\n0\n2\nNoNewPrivs:\t1\n"
@@ -151,12 +151,12 @@ func TestProcessHasNoInputNoTerminalAndItsOwnFolder(t *testing.T) {
 func TestExitTellsCodeAndUse(t *testing.T) {
 	f := newFixture(t)
 	f.script(t, "seven", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 7")
-	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "seven"})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "seven"})
 	if err != nil || exit.Code != 7 || exit.Signaled || exit.Canceled || exit.MaxRSS <= 0 || exit.CPU <= 0 {
 		t.Errorf("%+v, %v", exit, err)
 	}
 	f.script(t, "self", "kill -TERM $$")
-	exit, err = f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "self"})
+	exit, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "self"})
 	if err != nil || exit.Code != -1 || !exit.Signaled || exit.Canceled {
 		t.Errorf("%+v, %v", exit, err)
 	}
@@ -164,12 +164,12 @@ func TestExitTellsCodeAndUse(t *testing.T) {
 
 func TestMissingProgramIsUnavailable(t *testing.T) {
 	f := newFixture(t)
-	_, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "no-such-engine"})
+	_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "no-such-engine"})
 	if !errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")) {
 		t.Errorf("got %v, want ENGINE_NOT_AVAILABLE", err)
 	}
 	for _, name := range []string{"", "/bin/sh", "../sh", "."} {
-		if _, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: name}); fault.KindOf(err) != fault.Internal {
+		if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: name}); fault.KindOf(err) != fault.Internal {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -186,7 +186,7 @@ func launchAndCancel(t *testing.T, f fixture, p engine.Process) (engine.Exit, *r
 		<-out.seen
 		cancel()
 	}()
-	exit, err := f.Launcher(testScan, f.work).Launch(ctx, p)
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,11 +239,11 @@ func TestDeadlineEndsTheRun(t *testing.T) {
 	f := newFixture(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	exit, err := f.Launcher(testScan, f.work).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}, Grace: time.Second})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}, Grace: time.Second})
 	if err != nil || !exit.Canceled {
 		t.Errorf("%+v, %v", exit, err)
 	}
-	exit, err = f.Launcher(testScan, f.work).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}})
+	exit, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}})
 	if err != nil || !exit.Canceled {
 		t.Errorf("after the deadline: %+v, %v", exit, err)
 	}
@@ -259,7 +259,7 @@ func TestDescendantsThatLeaveTheGroupAreEnded(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "daemon", Stdout: out})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "daemon", Stdout: out})
 	if err != nil || exit.Code != 0 || exit.Canceled {
 		t.Fatalf("%+v, %v", exit, err)
 	}
@@ -281,7 +281,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 func TestOutputFloodIsBoundedByTheWriter(t *testing.T) {
 	f := newFixture(t)
 	w := &bounded{left: 1 << 20}
-	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "head", Args: []string{"-c", "20000000", "/dev/zero"}, Stdout: w})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "head", Args: []string{"-c", "20000000", "/dev/zero"}, Stdout: w})
 	if err != nil || exit.Code != 0 || w.left != 0 || w.dropped != 20_000_000-1<<20 {
 		t.Errorf("%+v, %v, %+v", exit, err, w)
 	}
@@ -294,7 +294,7 @@ func (refusing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 func TestRefusedOutputEndsTheProgram(t *testing.T) {
 	f := newFixture(t)
 	f.script(t, "endless", `while :; do echo x; sleep 0.01; done`)
-	_, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "endless", Stdout: refusing{}})
+	_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "endless", Stdout: refusing{}})
 	if fault.KindOf(err) != fault.Internal || !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("got %v", err)
 	}
@@ -304,7 +304,7 @@ func TestMemoryLimitHolds(t *testing.T) {
 	f := newFixture(t)
 	f.script(t, "limit", `until [ $(ulimit -v) = 524288 ]; do :; done; echo held`)
 	var out bytes.Buffer
-	if _, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "limit", Stdout: &out, MaxMemory: 512 << 20}); err != nil {
+	if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "limit", Stdout: &out, MaxMemory: 512 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); got != "held\n" {
@@ -315,7 +315,7 @@ func TestMemoryLimitHolds(t *testing.T) {
 func TestNoNetworkRunsTheProgramInAnyCase(t *testing.T) {
 	f := newFixture(t)
 	var out bytes.Buffer
-	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "cat", Args: []string{"/proc/net/dev"}, Stdout: &out, NoNetwork: true})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "cat", Args: []string{"/proc/net/dev"}, Stdout: &out, Network: engine.NetworkNone})
 	if err != nil || exit.Code != 0 {
 		t.Fatal(exit, err)
 	}
@@ -333,7 +333,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			os.Exit(1)
 		}
-		_, _ = r.Launcher(testScan, work).Launch(context.Background(), engine.Process{Program: "family", Stdout: os.Stdout})
+		_, _ = r.Launcher(Run{Scan: testScan, Work: work}).Launch(context.Background(), engine.Process{Program: "family", Stdout: os.Stdout})
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -387,7 +387,7 @@ func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
 
 func TestConcurrentStartsOfOneRunDontEndEachOther(t *testing.T) {
 	f := newFixture(t)
-	l := f.Launcher(testScan, f.work)
+	l := f.Launcher(Run{Scan: testScan, Work: f.work})
 	f.script(t, "long", `echo ready; while [ ! -e done ]; do sleep 0.02; done; exit 5`)
 	out, code := newReady(), make(chan int, 1)
 	go func() {
@@ -414,7 +414,7 @@ func BenchmarkLaunch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := r.Launcher(testScan, b.TempDir())
+	l := r.Launcher(Run{Scan: testScan, Work: b.TempDir()})
 	for b.Loop() {
 		if _, err := l.Launch(b.Context(), engine.Process{Program: "true"}); err != nil {
 			b.Fatal(err)
@@ -431,7 +431,7 @@ func TestAProgramThatIsJustBeingWrittenIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(30*time.Millisecond, func() { _ = w.Close() })
-	exit, err := f.Launcher(testScan, f.work).Launch(t.Context(), engine.Process{Program: "upgraded"})
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "upgraded"})
 	if err != nil || exit.Code != 7 {
 		t.Errorf("exit %+v, %v", exit, err)
 	}

@@ -11,11 +11,11 @@ package runner
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -68,10 +68,17 @@ func Mark(dir string) string {
 	return "assay-" + hex.EncodeToString(sum[:8])
 }
 
-// Launcher returns what one run starts its programs with. scan is the scan's id; work is the run's scratch folder,
-// made by Scratch: it is the programs' working folder, HOME and TMPDIR.
-func (r *Runner) Launcher(scan, work string) engine.Launcher {
-	return &launcher{runner: r, mark: r.mark + ":" + scan, work: work}
+// Run is one run for which programs are started.
+type Run struct {
+	Scan string // the scan's id
+	Work string // its scratch folder, made by Scratch: the programs' working folder, HOME and TMPDIR
+	// Proxy serves the run's forward proxy on a listener until that is closed; nil = the run has none.
+	Proxy func(net.Listener) error
+}
+
+// Launcher returns what one run starts its programs with. The caller closes it.
+func (r *Runner) Launcher(run Run) *Launcher {
+	return &Launcher{runner: r, mark: r.mark + ":" + run.Scan, run: run}
 }
 
 // find returns the absolute path of a program by its bare name. A program that isn't there is Unavailable,
@@ -90,11 +97,11 @@ func (r *Runner) find(program string) (string, error) {
 }
 
 // environment returns the whole environment of a child: the allow-list, the run's mark and what the engine adds.
-func (l *launcher) environment(mark string, extra []string) ([]string, error) {
+func (l *Launcher) environment(mark string, extra []string) ([]string, error) {
 	env := []string{
 		"PATH=" + strings.Join(l.runner.path, string(filepath.ListSeparator)),
-		"HOME=" + l.work,
-		"TMPDIR=" + l.work,
+		"HOME=" + l.run.Work,
+		"TMPDIR=" + l.run.Work,
 		"LANG=C.UTF-8",
 		"TZ=UTC",
 		markName + "=" + mark,

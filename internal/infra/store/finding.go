@@ -22,12 +22,14 @@ type observationDoc struct {
 	Confidence  finding.Confidence `json:"confidence,omitempty"`
 	Category    finding.Category   `json:"category,omitempty"`
 	CVE         []string           `json:"cve,omitempty"`
+	Advisories  []string           `json:"advisories,omitempty"`
 	CWE         []int              `json:"cwe,omitempty"`
 	CVSS        *finding.CVSS      `json:"cvss,omitempty"`
 	Location    finding.Location   `json:"location"`
 	Evidence    string             `json:"evidence,omitempty"`
 	Remediation string             `json:"remediation,omitempty"`
 	References  []string           `json:"references,omitempty"`
+	Secret      string             `json:"secret,omitempty"`
 }
 
 func observationOf(doc []byte) (finding.Observation, error) {

@@ -10,8 +10,6 @@ package engine
 import (
 	"context"
 	"io"
-	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -33,7 +31,9 @@ type Manifest struct {
 	ParserVersion int    // raised when Parse would read old raw output differently
 	Licence       string // what a distributor must know
 	Program       string // the program it needs; empty for engines that live in this process
-	Install       string // how to get the program
+	Install       string // how to get the program, in one or two sentences
+	Recipes       []Recipe
+	Sources       []Source // third parties that it asks about a target; empty = it asks the target only
 }
 
 // ConfigField names one of the common fields of a scan's config (decisions C1).
@@ -81,10 +81,12 @@ type Availability struct {
 	Reason    string // why not, and how to get it
 }
 
-// Item is one thing Parse yields: an observation, or an asset that was seen. Exactly one is set.
+// Item is one thing Parse yields: an observation, an asset that was seen, or a package that the target holds. Exactly
+// one is set.
 type Item struct {
 	Finding *finding.Observation
 	Asset   *asset.Observation
+	Package *finding.Package
 }
 
 // Request is one validated order. Nothing in it came unparsed from outside.
@@ -119,6 +121,7 @@ type Verdict struct {
 	Reasons  []string // for the user, one sentence each
 	Version  string   // of the tool that ran
 	Coverage *finding.Coverage
+	Looked   Looked // what "nothing found" is worth
 }
 
 // Outcome is how much a run's silence is worth (decisions C3). State is not outcome: a scan may be completed and have
@@ -133,63 +136,3 @@ const (
 	Blocked          Outcome = "blocked"
 	NothingReachable Outcome = "nothing_reachable"
 )
-
-// Env is what an engine may use, and nothing else: it starts no process, opens no socket and no file by itself.
-type Env struct {
-	Proc     Launcher // starts the engine's program under limits
-	Dial     Dialer   // connects within the scan's scope only
-	Work     string   // private scratch folder of this run, removed afterwards
-	Now      func() time.Time
-	Log      *slog.Logger
-	Progress func(percent int, phase string) // 0–99, may be called often; never goes back
-	// Artifact opens a named raw output. Writes over MaxOutput are dropped silently; Truncated tells.
-	Artifact func(name, mediaType string) (Artifact, error)
-}
-
-// Artifact is raw output being written. The first artifact a run opens is what Parse will be given.
-type Artifact interface {
-	io.Writer
-	Truncated() bool
-}
-
-// Launcher starts the engine's program.
-type Launcher interface {
-	Launch(ctx context.Context, p Process) (Exit, error)
-}
-
-// Dialer connects to an address within the scan's scope, decided on the resolved address at connect time.
-type Dialer interface {
-	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-// Process is one start of a program. There is no shell, no inherited environment, no standard input.
-type Process struct {
-	Program   string // bare name, looked up in the configured path
-	Args      []string
-	Env       []string // beside the fixed allow-list PATH, HOME, TMPDIR, LANG, TZ
-	Dir       string   // working folder; empty = the run's scratch folder
-	Stdout    io.Writer
-	Stderr    io.Writer
-	First     Signal        // sent first on cancel and at the deadline
-	Grace     time.Duration // until SIGKILL to the whole group
-	MaxMemory int64         // bytes of address space; 0 = none
-	NoNetwork bool          // start in an empty network namespace where one can be had
-}
-
-// Signal is the first signal an engine wants on cancel.
-type Signal uint8
-
-// First signals.
-const (
-	Interrupt Signal = iota
-	Terminate
-)
-
-// Exit is how a program ended.
-type Exit struct {
-	Code     int  // -1 when a signal ended it
-	Signaled bool // ended by a signal
-	Canceled bool // ctx ended it
-	CPU      time.Duration
-	MaxRSS   int64 // bytes
-}

@@ -34,7 +34,9 @@ func Clean(o Observation) Observation {
 	o.Evidence = cut(Mask(lines(o.Evidence)), MaxEvidence)
 	o.Remediation = cut(Mask(lines(o.Remediation)), MaxRemediation)
 	o.CVE = cleanCVE(o.CVE)
+	o.Advisories = cleanAdvisories(o.Advisories)
 	o.CWE = cleanCWE(o.CWE)
+	o.Secret = cleanSecret(o.Secret)
 	o.CVSS = cleanCVSS(o.CVSS)
 	o.References = cleanReferences(o.References)
 	o.Location = o.Location.clean()
@@ -140,6 +142,38 @@ func cleanCVE(ids []string) []string {
 	slices.Sort(out)
 	out = slices.Compact(out)
 	return out[:min(len(out), MaxIDs)]
+}
+
+// cleanAdvisories keeps ids of the form NAME-rest, in upper case but for GHSA's, whose rest is in lower case.
+func cleanAdvisories(ids []string) []string {
+	var out []string
+	for _, id := range ids {
+		id = strings.ToUpper(strings.TrimSpace(id))
+		name, rest, ok := strings.Cut(id, "-")
+		if !ok || name == "CVE" || len(id) > 64 || !isID(name) || strings.Trim(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_:.") != "" {
+			continue
+		}
+		if name == "GHSA" {
+			id = "GHSA-" + strings.ToLower(rest)
+		}
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return out[:min(len(out), MaxIDs)]
+}
+
+func isID(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
+}
+
+// cleanSecret keeps a keyed fingerprint and nothing else: a value that an engine put there by mistake must not stay.
+func cleanSecret(s string) string {
+	digest, ok := strings.CutPrefix(s, "s1:")
+	if !ok || len(digest) != 64 || strings.Trim(digest, "0123456789abcdef") != "" {
+		return ""
+	}
+	return s
 }
 
 func cleanCWE(ids []int) []int {

@@ -133,12 +133,16 @@ type Observation struct {
 	Confidence  Confidence
 	Category    Category
 	CVE         []string // upper case
+	Advisories  []string // ids beside CVE that name the same flaw: "GHSA-…", "DLA-…"
 	CWE         []int
 	CVSS        *CVSS
 	Location    Location
 	Evidence    string
 	Remediation string
 	References  []string
+	// Secret is the organization's keyed fingerprint of the secret that was found, "s1:" + hex (engine.Env.Fingerprint);
+	// it ties findings of one secret together wherever they were made. Never the secret itself.
+	Secret string
 }
 
 // Finding is a weakness in its life: the newest observation of it, and what became of it.

@@ -33,7 +33,7 @@ func launcher(t *testing.T) engine.Launcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Launcher("real", work)
+	return r.Launcher(runner.Run{Scan: "real", Work: work})
 }
 
 type memory struct{ bytes.Buffer }

@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/config"
+	"assay.dev/assay/internal/infra/egress"
+	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/secret"
+)
+
+// outfitter equips engines for their runs: it joins the runner, egress and keys, which don't know each other.
+type outfitter struct {
+	app     *App
+	runner  *runner.Runner
+	out     *egress.Transport
+	dns     *egress.DNS
+	mirrors map[string]*url.URL
+}
+
+func (a *App) newOutfitter(g scanGround) (*outfitter, error) {
+	servers, err := config.ResolverAddresses(a.cfg.Resolvers)
+	if err != nil {
+		return nil, fmt.Errorf("resolvers: %w", err)
+	}
+	if len(servers) == 0 {
+		if servers, err = egress.SystemResolvers(); err != nil {
+			return nil, fmt.Errorf("reading the system's resolvers: %w", err)
+		}
+	}
+	mirrors, err := config.Mirrors(a.cfg.SourceMirrors)
+	if err != nil {
+		return nil, fmt.Errorf("source_mirrors: %w", err)
+	}
+	return &outfitter{
+		app: a, runner: g.runner, dns: egress.NewDNS(servers), mirrors: mirrors,
+		out: egress.NewTransport(egress.TransportConfig{Allow: g.allow, Excluded: g.own}),
+	}, nil
+}
+
+// equip implements scan.ExecutorDeps.Equip.
+func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() error, error) {
+	r := f.Reach
+	dialer := egress.NewScanDialer(egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded})
+	proxy := egress.NewProxy(dialer.DialContext, o.app.log)
+	env, done, err := o.ground(string(f.Scan.ID), f.Manifest, proxy)
+	if err != nil {
+		return engine.Env{}, nil, err
+	}
+	env.Dial = dialer
+	key, err := o.app.sealer.FingerprintKey(f.Scan.Org)
+	if err != nil {
+		return engine.Env{}, nil, errors.Join(err, done())
+	}
+	env.Fingerprint = func(value string) string { return "s1:" + secret.Fingerprint(key, "leaked-secret", value) }
+	t := &tree{target: r.Target}
+	env.Tree = t.open
+	return env, func() error { return errors.Join(t.close(), done()) }, nil
+}
+
+// check equips an engine for being asked whether it can run, which connects to nothing.
+func (o *outfitter) check() (engine.Env, func(), error) {
+	env, done, err := o.ground("check-"+o.app.ids.New(), engine.Manifest{}, egress.NewProxy(nowhere, o.app.log))
+	if err != nil {
+		return engine.Env{}, nil, err
+	}
+	return env, func() { _ = done() }, nil // what is left is cleared at the next start
+}
+
+func nowhere(context.Context, string, string) (net.Conn, error) {
+	return nil, fault.New(fault.Forbidden, fault.CodeTargetForbidden, "a check connects to nothing")
+}
+
+// ground is what every run has, whatever its target.
+func (o *outfitter) ground(id string, m engine.Manifest, proxy *egress.Proxy) (engine.Env, func() error, error) {
+	work, remove, err := o.runner.Scratch(id)
+	if err != nil {
+		return engine.Env{}, nil, err
+	}
+	files, err := runner.OpenFolder(work)
+	if err != nil {
+		return engine.Env{}, nil, errors.Join(err, remove())
+	}
+	proc := o.runner.Launcher(runner.Run{Scan: id, Work: work, Proxy: proxy.Serve})
+	env := engine.Env{
+		Proc: proc, Work: work, Files: files, Now: time.Now, Log: o.app.log, Progress: func(int, string) {},
+		Proxy: proc.ProxyAddress, Web: o.sources(m), DNS: o.dns.Exchange,
+	}
+	return env, func() error { return errors.Join(proc.Close(), proxy.Close(), files.Close(), remove()) }, nil
+}
+
+// sources admits what the manifest names, at its mirrors where the operator has set them.
+func (o *outfitter) sources(m engine.Manifest) http.RoundTripper {
+	var bases []*url.URL
+	for _, s := range m.Sources {
+		base, err := url.Parse(s.URL)
+		if mirror, ok := o.mirrors[s.ID]; ok {
+			base, err = mirror, nil
+		}
+		if err == nil {
+			bases = append(bases, base)
+		}
+	}
+	return egress.NewSources(o.out, bases...)
+}
+
+// tree opens the files of a target once.
+type tree struct {
+	target asset.Target
+	root   *os.Root
+}
+
+func (t *tree) open(context.Context) (engine.Tree, error) {
+	if t.target.Type() != asset.TypeFilesystem {
+		return engine.Tree{}, fault.New(fault.Unsupported, fault.CodeTargetType, "a target of this type holds no files")
+	}
+	if t.root == nil {
+		root, err := os.OpenRoot(t.target.String())
+		if errors.Is(err, fs.ErrNotExist) {
+			return engine.Tree{}, fault.Wrong("target", "doesn't exist where scans run")
+		}
+		if err != nil {
+			return engine.Tree{}, fault.New(fault.Unavailable, fault.CodeUnavailable, "the folder can't be opened where scans run").Because(err)
+		}
+		t.root = root
+	}
+	return engine.Tree{Dir: t.root.Name(), FS: t.root.FS()}, nil
+}
+
+func (t *tree) close() error {
+	if t.root == nil {
+		return nil
+	}
+	return t.root.Close()
+}
