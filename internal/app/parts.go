@@ -46,7 +46,7 @@ type parts struct {
 
 // build makes the parts, in order of rank.
 func (a *App) build(ctx context.Context) (p parts, err error) {
-	if p.blobs, err = blob.Open(filepath.Join(a.data, artifactsPath)); err != nil {
+	if p.blobs, err = blob.Open(filepath.Join(a.data, artifactsPath), a.sealer); err != nil {
 		return p, err
 	}
 	own, err := egress.Listeners(a.listeners())

@@ -1,7 +1,8 @@
 // Package blob keeps large immutable content by its SHA-256: raw engine output first of all. One folder an
 // organization, so that equal content of two organizations stays two files and a digest is no oracle across them.
+// Content is sealed at rest, each blob by a key of its own that is closed under the organization's.
 //
-// It knows nothing of what it keeps, and gives nothing out without the organization. Start with Store.
+// It knows nothing of what it keeps, and gives nothing out without the organization. Start with Store, then seal.go.
 package blob
 
 import (
@@ -19,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"filippo.io/age"
+
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
 )
@@ -27,13 +30,14 @@ import (
 // folder's lock.
 type Store struct {
 	root *os.Root
+	keys Keys
 	// names is held while a name appears or goes, so that a blob written anew is never taken for an old one.
 	names sync.Mutex
 }
 
 // Open takes the folder, making it with mode 0700 where it is missing, and removes leavings of writes that a crash cut
-// off. The caller closes the store.
-func Open(dir string) (*Store, error) {
+// off. keys seals what is written. The caller closes the store.
+func Open(dir string, keys Keys) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the artifact folder: %w", err)
 	}
@@ -50,7 +54,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("clearing the artifact folder: %w", err), root.Close())
 	}
-	return &Store{root: root}, nil
+	return &Store{root: root, keys: keys}, nil
 }
 
 // Close releases the folder.
@@ -62,6 +66,7 @@ type Writer struct {
 	org  uid.Org
 	tmp  string
 	file *os.File
+	seal io.WriteCloser // seals into file
 	sum  hash.Hash
 	size int64
 }
@@ -79,7 +84,11 @@ func (s *Store) Create(org uid.Org, id string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating an artifact: %w", err)
 	}
-	return &Writer{s: s, org: org, tmp: tmp, file: f, sum: sha256.New()}, nil
+	w := &Writer{s: s, org: org, tmp: tmp, file: f, sum: sha256.New()}
+	if w.seal, err = age.Encrypt(f, lock{s.keys, org}); err != nil {
+		return nil, errors.Join(fmt.Errorf("sealing an artifact: %w", err), w.Abort())
+	}
+	return w, nil
 }
 
 // plain reports whether id is a name that can't mean another folder.
@@ -95,22 +104,19 @@ func plain(id string) bool {
 
 // Write implements io.Writer.
 func (w *Writer) Write(p []byte) (int, error) {
-	n, err := w.file.Write(p)
+	n, err := w.seal.Write(p)
 	w.sum.Write(p[:n])
 	w.size += int64(n)
 	return n, err
 }
 
-// Size returns the bytes written so far.
+// Size returns the bytes written so far, as they are read back.
 func (w *Writer) Size() int64 { return w.size }
 
-// Reader returns a reader over what was written so far. It is valid until Commit or Abort.
-func (w *Writer) Reader() io.Reader { return io.NewSectionReader(w.file, 0, w.size) }
-
-// Commit makes the blob durable and returns its digest in lower-case hex.
+// Commit makes the blob durable and returns the digest of what was written, in lower-case hex.
 func (w *Writer) Commit() (string, error) {
 	digest := hex.EncodeToString(w.sum.Sum(nil))
-	err := errors.Join(w.file.Sync(), w.file.Close())
+	err := errors.Join(w.seal.Close(), w.file.Sync(), w.file.Close())
 	if err == nil {
 		err = w.s.name(w.tmp, filepath.Join(string(w.org), digest))
 	}
@@ -158,7 +164,7 @@ func (s *Store) Open(_ context.Context, org uid.Org, digest string) (io.ReadSeek
 	if err != nil {
 		return nil, fmt.Errorf("opening an artifact: %w", err)
 	}
-	return f, nil
+	return lock{s.keys, org}.open(f)
 }
 
 // Each calls f with the digests of an organization's blobs, in no order, at most limit at a time, and stops with f's

@@ -1,6 +1,8 @@
 package blob_test
 
 import (
+	"bytes"
+	"crypto/rand"
 	"io"
 	"os"
 	"path/filepath"
@@ -8,6 +10,7 @@ import (
 	"testing"
 
 	"assay.dev/assay/internal/infra/blob"
+	"assay.dev/assay/internal/infra/keys"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
 )
@@ -18,9 +21,18 @@ const (
 	short         = "ba27b3da1b5c3d9f2f0ab0ac9b8b6b3e"
 )
 
+func sealer(tb testing.TB, master byte) *keys.Sealer {
+	tb.Helper()
+	s, err := keys.NewSealer(bytes.Repeat([]byte{master}, keys.KeySize), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
 func open(t *testing.T, dir string) *blob.Store {
 	t.Helper()
-	s, err := blob.Open(dir)
+	s, err := blob.Open(dir, sealer(t, 1))
 	if err != nil {
 		t.Fatal(err)
 	}

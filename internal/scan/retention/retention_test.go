@@ -19,6 +19,7 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/infra/blob"
+	"assay.dev/assay/internal/infra/keys"
 	"assay.dev/assay/internal/infra/store"
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/scan"
@@ -45,8 +46,11 @@ type archive struct {
 func newArchive(t *testing.T, s *store.Store) *archive {
 	t.Helper()
 	a := &archive{tb: t, s: s, dir: t.TempDir(), clock: testkit.NewClock(), ids: uid.NewSource(time.Now, rand.Reader)}
-	var err error
-	if a.blobs, err = blob.Open(a.dir); err != nil {
+	sealer, err := keys.NewSealer(make([]byte, keys.KeySize), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.blobs, err = blob.Open(a.dir, sealer); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.blobs.Close() })
