@@ -3,8 +3,14 @@ package enginetest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -35,10 +41,18 @@ type played struct {
 
 func (p *played) env(t *testing.T) engine.Env {
 	t.Helper()
+	work, tree := t.TempDir(), t.TempDir()
+	root, err := os.OpenRoot(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
 	return engine.Env{
-		Proc: p, Dial: p, Work: t.TempDir(),
-		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
-		Log: slog.New(slog.NewJSONHandler(p, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Proc: p, Dial: p, Work: work, Files: files{root}, Web: p, DNS: p.exchange, Proxy: func(context.Context) (string, error) { return "127.0.0.1:9", nil },
+		Tree:        func(context.Context) (engine.Tree, error) { return engine.Tree{Dir: tree, FS: os.DirFS(tree)}, nil },
+		Fingerprint: func(value string) string { return fmt.Sprintf("s1:%x", sha256.Sum256([]byte(value))) },
+		Now:         func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		Log:         slog.New(slog.NewJSONHandler(p, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Progress: func(percent int, phase string) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -92,6 +106,45 @@ func (p *played) DialContext(ctx context.Context, network, _ string) (net.Conn, 
 	}
 	return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 }
+
+// RoundTrip implements http.RoundTripper.
+func (p *played) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	if p.hang {
+		p.began()
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+}
+
+// exchange is the Env's DNS.
+func (p *played) exchange(ctx context.Context, _ []byte) ([]byte, error) {
+	if p.hang {
+		p.began()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, &net.OpError{Op: "read", Net: "udp", Err: syscall.ECONNREFUSED}
+}
+
+// files is the run's scratch folder.
+type files struct{ root *os.Root }
+
+// Write implements engine.Files.
+func (f files) Write(name string, content []byte) error {
+	if dir := filepath.Dir(name); dir != "." {
+		if err := f.root.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return f.root.WriteFile(name, content, 0o600)
+}
+
+// Open implements engine.Files.
+func (f files) Open(name string) (fs.File, error) { return f.root.Open(name) }
 
 // artifact keeps the first maxKept bytes.
 type artifact struct {
