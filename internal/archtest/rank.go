@@ -58,7 +58,7 @@ func RankOf(pkg string) (Rank, bool) {
 		return Rank{Level: domains, Order: 5}, true
 	case strings.HasSuffix(name, "/catalog"):
 		return Rank{Level: lists}, true
-	case name == "testkit", name == "simulator", strings.HasSuffix(name, "/enginetest"), strings.HasSuffix(name, "/acmetest"), strings.HasSuffix(name, "/vaulttest"), strings.HasSuffix(name, "/storetest"):
+	case name == "testkit", name == "testkit/targets", name == "simulator", strings.HasSuffix(name, "/enginetest"), strings.HasSuffix(name, "/acmetest"), strings.HasSuffix(name, "/vaulttest"), strings.HasSuffix(name, "/storetest"):
 		return Rank{Level: kits}, true
 	case first == "infra", name == "obs", strings.HasPrefix(name, "scan/engine/"), first == "vault" && rest != "",
 		strings.HasPrefix(name, "proof/repoaudit/"), strings.HasPrefix(name, "notice/channel/"):
