@@ -13,6 +13,7 @@ import (
 	"assay.dev/assay/internal/infra/store"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/catalog"
 	"assay.dev/assay/internal/word/event"
@@ -61,7 +62,7 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 		Listeners: func() ([]netip.AddrPort, error) { return egress.Listeners(a.listeners()) },
 		Folders:   folders(a.cfg.FilesystemRoot),
 	}
-	dispatcher := scan.NewDispatcher(scan.DispatcherDeps{
+	dispatcher := dispatch.New(dispatch.Deps{
 		Line: a.store.Line(), Store: a.store.Scans(), Now: a.now, Log: a.log, Alone: a.cfg.Database == "",
 	})
 	fit, err := a.newOutfitter(g)

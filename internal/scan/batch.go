@@ -185,7 +185,7 @@ func (b Batch) enter(ctx context.Context, tx EntryTx) error {
 		if item.Refused == nil {
 			list = append(list, item.Scan)
 			subjects = append(subjects, string(item.Scan.ID))
-			notices = append(notices, item.Scan.notice())
+			notices = append(notices, item.Scan.Notice())
 		}
 	}
 	if err := tx.InsertScans(ctx, list); err != nil {

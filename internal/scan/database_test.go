@@ -19,6 +19,7 @@ import (
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
@@ -36,7 +37,7 @@ type real struct {
 	org      uid.Org
 	service  *scan.Service
 	executor *scan.Executor
-	dispatch *scan.Dispatcher
+	dispatch *dispatch.Dispatcher
 
 	mu   sync.Mutex
 	jobs []job.Scan
@@ -71,7 +72,7 @@ func newReal(tb testing.TB, db *store.Store) *real {
 		Equip: func(context.Context, scan.Outfit) (engine.Env, func() error, error) { return r.runner.equip() },
 		Now:   time.Now, Log: quiet,
 	})
-	r.dispatch = scan.NewDispatcher(scan.DispatcherDeps{Line: db.Line(), Store: db.Scans(), Now: time.Now, Log: quiet})
+	r.dispatch = dispatch.New(dispatch.Deps{Line: db.Line(), Store: db.Scans(), Now: time.Now, Log: quiet})
 	return r
 }
 
@@ -79,7 +80,7 @@ func newReal(tb testing.TB, db *store.Store) *real {
 func (r *real) admit(tb testing.TB) []job.Scan {
 	tb.Helper()
 	now := time.Now()
-	if _, err := r.db.Line().Admit(tb.Context(), now, now.Add(scan.Lease), scan.Admission{Now: now, Most: 64}.Pick); err != nil {
+	if _, err := r.db.Line().Admit(tb.Context(), now, now.Add(scan.Lease), dispatch.Admission{Now: now, Most: 64}.Pick); err != nil {
 		tb.Fatal(err)
 	}
 	r.mu.Lock()
@@ -227,7 +228,7 @@ func (r *real) dies(t *testing.T, s scan.Scan, n int) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	next := scan.NewDispatcher(scan.DispatcherDeps{
+	next := dispatch.New(dispatch.Deps{
 		Line: closedLine{r.db.Line(), stop}, Store: r.db.Scans(), Alone: true, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(time.Hour) },
 	})

@@ -10,6 +10,7 @@ import (
 
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -23,7 +24,7 @@ type floor struct {
 }
 
 func (f *floor) round(capacity int) {
-	picked := scan.Admission{Now: f.now, Capacity: capacity, Most: 64}.Pick(f.waiting, f.running, f.limits)
+	picked := dispatch.Admission{Now: f.now, Capacity: capacity, Most: 64}.Pick(f.waiting, f.running, f.limits)
 	for _, w := range picked {
 		f.running = append(f.running, scan.Slot{Org: w.Org, Scan: w.Scan, Engine: w.Engine, Host: w.Host})
 		f.started[w.Scan] = f.now
@@ -147,7 +148,7 @@ func BenchmarkPickOfManyOrganizations(b *testing.B) {
 				}
 			}
 			for b.Loop() {
-				scan.Admission{Now: noon, Most: 64}.Pick(line, nil, nil)
+				dispatch.Admission{Now: noon, Most: 64}.Pick(line, nil, nil)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -39,7 +40,7 @@ func TestPriorityIsStrictAndAges(t *testing.T) {
 		w("low that waited 10 minutes", scan.Low, 10*time.Minute), w("low that waited 9 minutes", scan.Low, 9*time.Minute),
 		w("low that waited an hour", scan.Low, time.Hour), w("high that waited a minute", scan.High, time.Minute),
 	}
-	got := scan.Admission{Now: noon}.Pick(line, nil, map[uid.Org]tenant.Concurrency{"a": {Organization: 99, Engine: 99, TargetHost: 99}})
+	got := dispatch.Admission{Now: noon}.Pick(line, nil, map[uid.Org]tenant.Concurrency{"a": {Organization: 99, Engine: 99, TargetHost: 99}})
 	want := []string{
 		"low that waited an hour", "critical", "high that waited a minute", "high", "low that waited 10 minutes", "normal", "low that waited 9 minutes", "low",
 	}
@@ -59,14 +60,14 @@ func TestOrganizationsTakeTurns(t *testing.T) {
 	}
 	many := tenant.Concurrency{Organization: 99, Engine: 99, TargetHost: 99}
 	running := []scan.Slot{{Org: "busy", Engine: "x", Host: "x"}}
-	got := scan.Admission{Now: noon, Capacity: 6}.Pick(line, running, map[uid.Org]tenant.Concurrency{"busy": many, "late": many})
+	got := dispatch.Admission{Now: noon, Capacity: 6}.Pick(line, running, map[uid.Org]tenant.Concurrency{"busy": many, "late": many})
 	if diff := gocmp.Diff([]string{"late-0", "busy-0000", "late-1", "busy-0001", "late-2"}, ids(got)); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 }
 
 // oracle picks as the documentation says, one by one, looking at everything each time.
-func oracle(a scan.Admission, waiting []scan.Waiting, running []scan.Slot, limits map[uid.Org]tenant.Concurrency) []scan.Waiting {
+func oracle(a dispatch.Admission, waiting []scan.Waiting, running []scan.Slot, limits map[uid.Org]tenant.Concurrency) []scan.Waiting {
 	level := func(w scan.Waiting) int {
 		for l := 0; ; l++ {
 			if !w.Due.After(a.Now.Add(time.Duration(l) * scan.AgeStep)) {
@@ -132,7 +133,7 @@ func TestPickHoldsLimitsOrderAndFairness(t *testing.T) {
 		for range rapid.IntRange(0, 8).Draw(r, "running") {
 			running = append(running, scan.Slot{Org: rapid.SampledFrom(orgs).Draw(r, "org"), Engine: rapid.SampledFrom(names).Draw(r, "engine"), Host: rapid.SampledFrom(names).Draw(r, "host")})
 		}
-		a := scan.Admission{Now: noon, Capacity: rapid.IntRange(0, 15).Draw(r, "capacity"), Most: rapid.IntRange(0, 10).Draw(r, "most")}
+		a := dispatch.Admission{Now: noon, Capacity: rapid.IntRange(0, 15).Draw(r, "capacity"), Most: rapid.IntRange(0, 10).Draw(r, "most")}
 		before := slices.Clone(waiting)
 		got := a.Pick(waiting, running, limits)
 		if diff := gocmp.Diff(ids(oracle(a, waiting, running, limits)), ids(got)); diff != "" {
@@ -150,7 +151,7 @@ func TestUnknownLimitsAreTheDefaults(t *testing.T) {
 	for i := range 20 {
 		line = append(line, scan.Waiting{Org: "a", Scan: uid.Scan(fmt.Sprint(i)), Engine: fmt.Sprint(i), Host: fmt.Sprint(i), Due: noon})
 	}
-	if got := (scan.Admission{Now: noon}).Pick(line, nil, nil); len(got) != tenant.Defaults().Concurrency.Organization {
+	if got := (dispatch.Admission{Now: noon}).Pick(line, nil, nil); len(got) != tenant.Defaults().Concurrency.Organization {
 		t.Errorf("%d scans start, want %d", len(got), tenant.Defaults().Concurrency.Organization)
 	}
 }
@@ -161,6 +162,6 @@ func BenchmarkPickOf10000(b *testing.B) {
 		line[i] = scan.Waiting{Org: uid.Org(fmt.Sprint(i % 10)), Scan: uid.Scan(fmt.Sprint(i)), Engine: "nmap", Host: fmt.Sprint(i), Due: noon.Add(time.Duration(i))}
 	}
 	for b.Loop() {
-		scan.Admission{Now: noon, Most: 64}.Pick(line, nil, nil)
+		dispatch.Admission{Now: noon, Most: 64}.Pick(line, nil, nil)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/word/event"
@@ -118,7 +119,7 @@ func TestProcessThatIsAloneTakesDeadLeasesBackAtOnce(t *testing.T) {
 		}
 		dead := begin()
 		time.Sleep(time.Second) // the restart
-		d := scan.NewDispatcher(scan.DispatcherDeps{
+		d := dispatch.New(dispatch.Deps{
 			Line: r.store, Store: r.store, Now: time.Now, Log: slog.New(slog.DiscardHandler), Alone: true,
 		})
 		ours := begin()

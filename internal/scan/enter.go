@@ -88,5 +88,5 @@ func (s *Service) End(ctx context.Context, tx EndTx, id uid.Scan) (bool, error) 
 		}
 		return false, err
 	}
-	return true, tx.Emit(ctx, event.ScanCancelled, string(id), out.notice())
+	return true, tx.Emit(ctx, event.ScanCancelled, string(id), out.Notice())
 }

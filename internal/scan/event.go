@@ -21,8 +21,8 @@ type Notice struct {
 	Findings *finding.Summary `json:"findings,omitempty"` // of scans that have ended
 }
 
-// notice tells of s as it is.
-func (s Scan) notice() Notice {
+// Notice tells of s as it is, as scan.* events do.
+func (s Scan) Notice() Notice {
 	n := Notice{
 		ScanID: s.ID, ScanType: s.Engine, Status: s.Status, Priority: s.Priority, Progress: s.Progress, Phase: s.Phase,
 		Attempt: s.Attempt, Outcome: s.Outcome,

@@ -123,7 +123,7 @@ func (e *Executor) begin(ctx context.Context, j job.Scan) (Scan, bool, error) {
 		if err := tx.KeepLease(ctx, s.ID, s.Fence, s.LeaseUntil, 0, s.Phase); err != nil {
 			return err
 		}
-		return tx.Emit(ctx, event.ScanStarted, string(s.ID), s.notice())
+		return tx.Emit(ctx, event.ScanStarted, string(s.ID), s.Notice())
 	})
 	if err != nil && fault.KindOf(err) == fault.Conflict {
 		return Scan{}, false, nil // cancelled or admitted anew since we looked
@@ -299,7 +299,7 @@ func (r *run) writeEnd(ctx context.Context, e end) error {
 		if e.Status == Cancelled {
 			return nil // the cancellation was told when it was asked for
 		}
-		return tx.Emit(ctx, typ, string(s.ID), s.notice())
+		return tx.Emit(ctx, typ, string(s.ID), s.Notice())
 	})
 	if err == nil && r.e.d.Ended != nil {
 		n := Ended{Engine: s.Engine, Status: e.Status, Outcome: e.Outcome, Took: e.At.Sub(s.StartedAt), Findings: map[event.Type]int{}}

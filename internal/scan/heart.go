@@ -11,6 +11,12 @@ import (
 	"assay.dev/assay/internal/word/event"
 )
 
+// Lease is how long a worker may be silent before its scan is given to another. Workers renew it every Beat.
+const (
+	Lease = 30 * time.Second
+	Beat  = 5 * time.Second
+)
+
 // progressEvery is the shortest time between two progress events of a scan.
 const progressEvery = time.Second
 
@@ -135,7 +141,7 @@ func (h *heart) beat(ctx context.Context, mayTell bool) {
 			return err
 		}
 		s.Progress, s.Phase = percent, phase
-		return tx.Emit(ctx, event.ScanProgress, string(s.ID), s.notice())
+		return tx.Emit(ctx, event.ScanProgress, string(s.ID), s.Notice())
 	})
 	switch {
 	case err == nil:

@@ -127,7 +127,7 @@ func (s *Service) Cancel(ctx context.Context, a access.Actor, id uid.Scan) (Scan
 		if out, err = tx.CancelScan(ctx, id, instant(s.d.Now)); err != nil {
 			return err
 		}
-		return tx.Emit(ctx, event.ScanCancelled, string(id), out.notice())
+		return tx.Emit(ctx, event.ScanCancelled, string(id), out.Notice())
 	})
 	if err != nil {
 		return Scan{}, err

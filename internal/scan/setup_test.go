@@ -20,6 +20,7 @@ import (
 	"assay.dev/assay/internal/org/tenant"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/word/fault"
@@ -263,8 +264,8 @@ func (r *rig) executor(store scan.Store) *scan.Executor {
 	})
 }
 
-func (r *rig) dispatcher() *scan.Dispatcher {
-	return scan.NewDispatcher(scan.DispatcherDeps{Line: r.store, Store: r.store, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+func (r *rig) dispatcher() *dispatch.Dispatcher {
+	return dispatch.New(dispatch.Deps{Line: r.store, Store: r.store, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 }
 
 func actor() access.Actor {
@@ -287,7 +288,7 @@ func (r *rig) submit(t *testing.T, o scan.Order) scan.Scan {
 func (r *rig) admit(t *testing.T) []job.Scan {
 	t.Helper()
 	now := time.Now()
-	n, err := r.store.Admit(t.Context(), now, now.Add(scan.Lease), scan.Admission{Now: now}.Pick)
+	n, err := r.store.Admit(t.Context(), now, now.Add(scan.Lease), dispatch.Admission{Now: now}.Pick)
 	if err != nil {
 		t.Fatal(err)
 	}

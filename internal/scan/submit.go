@@ -61,7 +61,7 @@ func (s *Service) Submit(ctx context.Context, a access.Actor, o Order) (Scan, er
 		if err := tx.InsertScan(ctx, out); err != nil {
 			return err
 		}
-		return tx.Emit(ctx, event.ScanQueued, string(out.ID), out.notice())
+		return tx.Emit(ctx, event.ScanQueued, string(out.ID), out.Notice())
 	})
 	if err != nil {
 		return Scan{}, err

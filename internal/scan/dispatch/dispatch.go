@@ -1,4 +1,8 @@
-package scan
+// Package dispatch decides which waiting scans start next, lets them start, and takes scans back whose worker has died.
+//
+// It never runs a scan and never changes one that somebody else holds. Start with Dispatcher; Admission in decide.go is
+// the pure decision.
+package dispatch
 
 import (
 	"context"
@@ -8,25 +12,20 @@ import (
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/org/tenant"
+	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
 )
 
-// Lease is how long a worker may be silent before its scan is given to another. Workers renew it every Beat.
-const (
-	Lease = 30 * time.Second
-	Beat  = 5 * time.Second
-)
-
 // round bounds what one unit of the dispatcher admits, so that it holds the writer only shortly.
 const round = 64
 
-// DispatcherDeps is what the dispatcher works with.
-type DispatcherDeps struct {
-	Line  Line
-	Store Store
+// Deps is what the dispatcher works with.
+type Deps struct {
+	Line  scan.Line
+	Store scan.Store
 	Now   func() time.Time
 	Log   *slog.Logger
 	// Capacity is how many scans the installation runs at once, over all nodes; 0 = no bound. An admitted scan that no
@@ -40,14 +39,14 @@ type DispatcherDeps struct {
 // Dispatcher lets waiting scans start, and takes scans back whose worker has died. Several may run; their looks at the
 // line exclude each other in the database.
 type Dispatcher struct {
-	d    DispatcherDeps
+	d    Deps
 	born time.Time
 	wake chan struct{}
 }
 
-// NewDispatcher returns a dispatcher that isn't running. Make it before this process's workers start: who is Alone
+// New returns a dispatcher that isn't running. Make it before this process's workers start: who is Alone
 // takes back the leases that were given before now.
-func NewDispatcher(d DispatcherDeps) *Dispatcher {
+func New(d Deps) *Dispatcher {
 	if d.Tick <= 0 {
 		d.Tick = 5 * time.Second
 	}
@@ -66,7 +65,7 @@ func (d *Dispatcher) Wake() {
 func (d *Dispatcher) Run(ctx context.Context) error {
 	if d.d.Alone {
 		// A lease that one of our own workers has been given since ends later than one from before could.
-		d.safely(ctx, func(ctx context.Context) error { return d.reap(ctx, d.born.Add(Lease)) })
+		d.safely(ctx, func(ctx context.Context) error { return d.reap(ctx, d.born.Add(scan.Lease)) })
 	}
 	tick := time.NewTicker(d.d.Tick)
 	defer tick.Stop()
@@ -99,7 +98,7 @@ func (d *Dispatcher) admit(ctx context.Context) error {
 	for ctx.Err() == nil {
 		now := instant(d.d.Now)
 		a := Admission{Now: now, Capacity: d.d.Capacity, Most: round}
-		n, err := d.d.Line.Admit(ctx, now, now.Add(Lease), func(w []Waiting, r []Slot, l map[uid.Org]tenant.Concurrency) []Waiting {
+		n, err := d.d.Line.Admit(ctx, now, now.Add(scan.Lease), func(w []scan.Waiting, r []scan.Slot, l map[uid.Org]tenant.Concurrency) []scan.Waiting {
 			return a.Pick(w, r, l)
 		})
 		if err != nil || n < round {
@@ -130,10 +129,10 @@ func (d *Dispatcher) reap(ctx context.Context, before time.Time) error {
 
 // takeBack puts an interrupted scan into the line again, or ends it after its last attempt. A scan that has gone on in
 // the meantime is left alone.
-func (d *Dispatcher) takeBack(ctx context.Context, s Slot) error {
+func (d *Dispatcher) takeBack(ctx context.Context, s scan.Slot) error {
 	ev := audit.Event{Type: event.ScanRequeued, Resource: resource(s.Scan), Reason: "its worker stopped answering"}
-	unit := func(ctx context.Context, tx Tx) error { return tx.RequeueScan(ctx, s.Scan, s.Fence, true) }
-	if s.Attempt >= MaxAttempts {
+	unit := func(ctx context.Context, tx scan.Tx) error { return tx.RequeueScan(ctx, s.Scan, s.Fence, true) }
+	if s.Attempt >= scan.MaxAttempts {
 		ev.Type = event.ScanFinished
 		unit = d.giveUp(s)
 	}
@@ -147,13 +146,13 @@ func (d *Dispatcher) takeBack(ctx context.Context, s Slot) error {
 	return nil
 }
 
-func (d *Dispatcher) giveUp(s Slot) func(context.Context, Tx) error {
+func (d *Dispatcher) giveUp(s scan.Slot) func(context.Context, scan.Tx) error {
 	const why = "the scan was interrupted three times; its worker stopped each time before the end"
-	f := Finish{
-		Status: Failed, At: instant(d.d.Now), Outcome: engine.Failed, Reasons: []string{why},
-		Error: &Error{Code: fault.CodeScanInterrupted, Message: why}, Free: true,
+	f := scan.Finish{
+		Status: scan.Failed, At: instant(d.d.Now), Outcome: engine.Failed, Reasons: []string{why},
+		Error: &scan.Error{Code: fault.CodeScanInterrupted, Message: why}, Free: true,
 	}
-	return func(ctx context.Context, tx Tx) error {
+	return func(ctx context.Context, tx scan.Tx) error {
 		if err := tx.FinishScan(ctx, s.Scan, s.Fence, f); err != nil {
 			return err
 		}
@@ -161,6 +160,11 @@ func (d *Dispatcher) giveUp(s Slot) func(context.Context, Tx) error {
 		if err != nil {
 			return err
 		}
-		return tx.Emit(ctx, event.ScanFailed, string(s.Scan), ended.notice())
+		return tx.Emit(ctx, event.ScanFailed, string(s.Scan), ended.Notice())
 	}
 }
+
+// instant is the clock as the database keeps it.
+func instant(now func() time.Time) time.Time { return now().UTC().Truncate(time.Microsecond) }
+
+func resource(id uid.Scan) audit.Resource { return audit.Resource{Kind: "scan", ID: string(id)} }

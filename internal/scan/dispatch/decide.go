@@ -1,4 +1,4 @@
-package scan
+package dispatch
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/org/tenant"
+	"assay.dev/assay/internal/scan"
 	"assay.dev/assay/internal/word/uid"
 )
 
@@ -19,10 +20,10 @@ type Admission struct {
 }
 
 // Pick returns the scans to start, in order. Levels come strictly one after the other: a scan's level is its priority,
-// raised by one for each AgeStep it has waited. Within a level the organization with the fewest running scans is
+// raised by one for each scan.AgeStep it has waited. Within a level the organization with the fewest running scans is
 // next, then the scan that is due first. Three counters hold throughout: scans of the organization, of the engine
 // within it, and on the target host within it. limits of an organization that is missing are the defaults.
-func (a Admission) Pick(waiting []Waiting, running []Slot, limits map[uid.Org]tenant.Concurrency) []Waiting {
+func (a Admission) Pick(waiting []scan.Waiting, running []scan.Slot, limits map[uid.Org]tenant.Concurrency) []scan.Waiting {
 	p := picker{a: a, limits: limits, orgs: map[uid.Org]int{}, engines: map[pair]int{}, hosts: map[pair]int{}}
 	for _, s := range running {
 		p.count(s.Org, s.Engine, s.Host)
@@ -41,17 +42,17 @@ func (a Admission) Pick(waiting []Waiting, running []Slot, limits map[uid.Org]te
 	return p.picked
 }
 
-func byDue(x, y Waiting) int {
+func byDue(x, y scan.Waiting) int {
 	return cmp.Or(x.Due.Compare(y.Due), cmp.Compare(x.Scan, y.Scan))
 }
 
-// level is 0 for what is critical or has waited that long, and rises by one for each AgeStep until it is due.
-func (a Admission) level(w Waiting) int64 {
+// level is 0 for what is critical or has waited that long, and rises by one for each scan.AgeStep until it is due.
+func (a Admission) level(w scan.Waiting) int64 {
 	left := w.Due.Sub(a.Now)
 	if left <= 0 {
 		return 0
 	}
-	return int64((left + AgeStep - 1) / AgeStep)
+	return int64((left + scan.AgeStep - 1) / scan.AgeStep)
 }
 
 // pair is an organization and its engine or target host.
@@ -68,7 +69,7 @@ type picker struct {
 	orgs    map[uid.Org]int
 	engines map[pair]int
 	hosts   map[pair]int
-	picked  []Waiting
+	picked  []scan.Waiting
 }
 
 func (p *picker) count(org uid.Org, engine, host string) {
@@ -90,7 +91,7 @@ func (p *picker) limit(org uid.Org) tenant.Concurrency {
 
 // level picks from scans of one level, sorted by due. What a counter refuses stays refused, because counters only
 // rise within a round.
-func (p *picker) level(line []Waiting) {
+func (p *picker) level(line []scan.Waiting) {
 	byOrg := map[uid.Org]*queue{}
 	var turns turns
 	for _, w := range line {
@@ -135,7 +136,7 @@ func (p *picker) next(q *queue) bool {
 type queue struct {
 	org     uid.Org
 	running int
-	line    []Waiting // never empty while it is in turns
+	line    []scan.Waiting // never empty while it is in turns
 }
 
 // turns is a heap of queues: the one whose turn it is on top.
