@@ -131,6 +131,24 @@ func (s Scope) Permits(p Place) (reason string, ok bool) {
 	return notListed, false
 }
 
+// PermitsName decides on a name that has no address, such as a domain that only receives mail: a domain rule must allow
+// it and none may deny it. Rules about addresses and URLs say nothing of it. It permits no connection: whoever makes one
+// asks Permits about its address.
+func (s Scope) PermitsName(name string) (reason string, ok bool) {
+	p := Place{Host: name}
+	for _, r := range s.Deny {
+		if r.Kind == RuleDomain && r.denies(p) {
+			return "the target is on the organization's deny list", false
+		}
+	}
+	for _, r := range s.Allow {
+		if r.Kind == RuleDomain && r.allows(p) {
+			return "", true
+		}
+	}
+	return notListed, false
+}
+
 // PermitsNetwork decides on a network as a whole: each of its addresses must be allowed by a CIDR rule and none may be
 // denied, so that nothing has to be left out silently.
 func (s Scope) PermitsNetwork(network netip.Prefix) (reason string, ok bool) {

@@ -242,3 +242,19 @@ func BenchmarkPermitsNetwork(b *testing.B) {
 		s.PermitsNetwork(network)
 	}
 }
+
+func TestNamesWithoutAddressNeedADomainRule(t *testing.T) {
+	t.Parallel()
+	s := scopeOf(t, []string{"0.0.0.0/0", "example.org", "https://app.example.com/"}, []string{"secret.example.org", "192.0.2.0/24", "https://b.example.org/x"})
+	for name, want := range map[string]bool{
+		"example.org": true, "mail.example.org": true, "b.example.org": true, "secret.example.org": false, "x.secret.example.org": false,
+		"notexample.org": false, "app.example.com": false, "example.net": false, "": false,
+	} {
+		if reason, got := s.PermitsName(name); got != want || got != (reason == "") {
+			t.Errorf("%q: %v (%q), want %v", name, got, reason, want)
+		}
+	}
+	if _, ok := (asset.Scope{}).PermitsName("example.org"); ok {
+		t.Error("an empty scope permits a name")
+	}
+}

@@ -28,7 +28,7 @@ type Gate struct {
 // Reach is what one run may connect to: the resolved addresses of its target, under the organization's scope.
 type Reach struct {
 	Target   asset.Target
-	Addrs    []netip.Addr // empty for networks and folders
+	Addrs    []netip.Addr // empty for networks, folders and domains without an address
 	Scope    asset.Scope
 	Excluded []netip.AddrPort
 }
@@ -64,11 +64,14 @@ func (g Gate) Open(ctx context.Context, target asset.Target, scope asset.Scope) 
 
 func (g Gate) resolve(ctx context.Context, r *Reach) error {
 	addrs, err := g.Resolver.Resolve(ctx, r.Target)
+	if err == nil && len(addrs) == 0 {
+		err = fault.Wrong("target", "has no address in the DNS")
+	}
+	if err != nil && fault.KindOf(err) == fault.Invalid && r.Target.Type() == asset.TypeDomain {
+		return nameless(r)
+	}
 	if err != nil {
 		return err
-	}
-	if len(addrs) == 0 {
-		return fault.Wrong("target", "has no address in the DNS")
 	}
 	for _, a := range addrs {
 		if why, ok := r.Scope.Permits(asset.Place{Host: r.Target.Host(), URL: r.Target.URL(), Addr: a}); !ok {
@@ -76,6 +79,15 @@ func (g Gate) resolve(ctx context.Context, r *Reach) error {
 		}
 	}
 	r.Addrs = addrs
+	return nil
+}
+
+// nameless decides on a domain without addresses, such as one that only receives mail. There is nothing to connect to,
+// but third parties and the DNS can be asked about it, so its name alone must be allowed.
+func nameless(r *Reach) error {
+	if why, ok := r.Scope.PermitsName(r.Target.Host()); !ok {
+		return refused(why)
+	}
 	return nil
 }
 
