@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"time"
@@ -27,6 +26,7 @@ type outfitter struct {
 	runner  *runner.Runner
 	out     *egress.Transport
 	dns     *egress.DNS
+	lookup  egress.Lookup
 	mirrors map[string]*url.URL
 }
 
@@ -35,6 +35,7 @@ func (a *App) newOutfitter(g scanGround) (*outfitter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolvers: %w", err)
 	}
+	lookup := egress.LookupAt(servers)
 	if len(servers) == 0 {
 		if servers, err = egress.SystemResolvers(); err != nil {
 			return nil, fmt.Errorf("reading the system's resolvers: %w", err)
@@ -45,7 +46,7 @@ func (a *App) newOutfitter(g scanGround) (*outfitter, error) {
 		return nil, fmt.Errorf("source_mirrors: %w", err)
 	}
 	return &outfitter{
-		app: a, runner: g.runner, dns: egress.NewDNS(servers), mirrors: mirrors,
+		app: a, runner: g.runner, dns: egress.NewDNS(servers), lookup: lookup, mirrors: mirrors,
 		out: egress.NewTransport(egress.TransportConfig{Allow: g.allow, Excluded: g.own}),
 	}, nil
 }
@@ -54,8 +55,9 @@ func (a *App) newOutfitter(g scanGround) (*outfitter, error) {
 func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() error, error) {
 	r := f.Reach
 	dialer := egress.NewScanDialer(egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded})
-	proxy := egress.NewProxy(dialer.DialContext, o.app.log)
-	env, done, err := o.ground(string(f.Scan.ID), f.Manifest, proxy)
+	sources := o.chosen(f.Manifest, f.Scan.Options)
+	proxy := egress.NewProxy(o.programDial(f.Manifest, sources, dialer.DialContext), o.app.log)
+	env, done, err := o.ground(string(f.Scan.ID), sources, proxy)
 	if err != nil {
 		return engine.Env{}, nil, err
 	}
@@ -72,7 +74,7 @@ func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() 
 
 // check equips an engine for being asked whether it can run, which connects to nothing.
 func (o *outfitter) check() (engine.Env, func(), error) {
-	env, done, err := o.ground("check-"+o.app.ids.New(), engine.Manifest{}, egress.NewProxy(nowhere, o.app.log))
+	env, done, err := o.ground("check-"+o.app.ids.New(), nil, egress.NewProxy(nowhere, o.app.log))
 	if err != nil {
 		return engine.Env{}, nil, err
 	}
@@ -84,7 +86,7 @@ func nowhere(context.Context, string, string) (net.Conn, error) {
 }
 
 // ground is what every run has, whatever its target.
-func (o *outfitter) ground(id string, m engine.Manifest, proxy *egress.Proxy) (engine.Env, func() error, error) {
+func (o *outfitter) ground(id string, sources []egress.Source, proxy *egress.Proxy) (engine.Env, func() error, error) {
 	work, remove, err := o.runner.Scratch(id)
 	if err != nil {
 		return engine.Env{}, nil, err
@@ -96,24 +98,9 @@ func (o *outfitter) ground(id string, m engine.Manifest, proxy *egress.Proxy) (e
 	proc := o.runner.Launcher(runner.Run{Scan: id, Work: work, Proxy: proxy.Serve})
 	env := engine.Env{
 		Proc: proc, Work: work, Files: files, Now: time.Now, Log: o.app.log, Progress: func(int, string) {},
-		Proxy: proc.ProxyAddress, Web: o.sources(m), DNS: o.dns.Exchange,
+		Proxy: proc.ProxyAddress, Web: o.web(sources), DNS: o.dns.Exchange, SourceKey: o.sourceKey,
 	}
 	return env, func() error { return errors.Join(proc.Close(), proxy.Close(), files.Close(), remove()) }, nil
-}
-
-// sources admits what the manifest names, at its mirrors where the operator has set them.
-func (o *outfitter) sources(m engine.Manifest) http.RoundTripper {
-	var bases []*url.URL
-	for _, s := range m.Sources {
-		base, err := url.Parse(s.URL)
-		if mirror, ok := o.mirrors[s.ID]; ok {
-			base, err = mirror, nil
-		}
-		if err == nil {
-			bases = append(bases, base)
-		}
-	}
-	return egress.NewSources(o.out, bases...)
 }
 
 // tree opens the files of a target once.

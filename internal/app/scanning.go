@@ -57,18 +57,18 @@ type scanGround struct {
 // scanning builds wing one: the service that takes orders, the dispatcher that lets them start, and the queue whose
 // workers run them. Commits wake the dispatcher; the dispatcher's commits wake the queue.
 func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Service, error) {
+	fit, err := a.newOutfitter(g)
+	if err != nil {
+		return nil, err
+	}
 	gate := scan.Gate{
-		Resolver:  egress.NewResolver(nil),
+		Resolver:  egress.NewResolver(fit.lookup),
 		Listeners: func() ([]netip.AddrPort, error) { return egress.Listeners(a.listeners()) },
 		Folders:   folders(a.cfg.FilesystemRoot),
 	}
 	dispatcher := dispatch.New(dispatch.Deps{
 		Line: a.store.Line(), Store: a.store.Scans(), Now: a.now, Log: a.log, Alone: a.cfg.Database == "",
 	})
-	fit, err := a.newOutfitter(g)
-	if err != nil {
-		return nil, err
-	}
 	available := engine.NewRoster(engine.RosterDeps{Engines: catalog.All(), Env: fit.check, Log: a.log})
 	executor := scan.NewExecutor(scan.ExecutorDeps{
 		Store: a.store.Scans(), Engines: catalog.All(), Gate: gate, Equip: fit.equip, Blobs: blobs{p.blobs}, Sealer: a.sealer,

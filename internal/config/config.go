@@ -53,8 +53,9 @@ type Config struct {
 	RateLimitCeiling int      `koanf:"rate_limit_ceiling" help:"multiplies the documented maxima of rate-limit windows; 0 = keys that init or the operator creates have no windows"`
 
 	EnginePath     []string `koanf:"engine_path" help:"folders in which scan engines' programs are looked up"`
-	Resolvers      []string `koanf:"resolvers" help:"DNS servers that scans ask for records, as IP or IP:port; empty = the system's"`
+	Resolvers      []string `koanf:"resolvers" help:"DNS servers that scans ask for addresses and records, as IP or IP:port; empty = the system's"`
 	SourceMirrors  []string `koanf:"source_mirrors" help:"other addresses for the third parties that engines ask, each NAME=URL with a name of GET /engines; egress_allow decides whether they may be private"`
+	SourceKeys     string   `koanf:"source_keys" help:"folder with the keys of third parties that want one, each in a file of the source's name, readable by its owner only; empty = none"`
 	FilesystemRoot string   `koanf:"filesystem_root" help:"folder below which filesystem targets may lie; empty = filesystem targets are refused"`
 
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" help:"how long a stop waits for requests and scans before scans are given back to the line"`
@@ -134,6 +135,9 @@ func (c Config) Check() error {
 	}
 	if _, err := Mirrors(c.SourceMirrors); err != nil {
 		bad("source_mirrors", "%v", err)
+	}
+	if c.SourceKeys != "" && !filepath.IsAbs(c.SourceKeys) {
+		bad("source_keys", "must be an absolute folder")
 	}
 	if c.FilesystemRoot != "" && !filepath.IsAbs(c.FilesystemRoot) {
 		bad("filesystem_root", "must be an absolute folder")

@@ -34,6 +34,7 @@ type Manifest struct {
 	Install       string // how to get the program, in one or two sentences
 	Recipes       []Recipe
 	Sources       []Source // third parties that it asks about a target; empty = it asks the target only
+	Passive       bool     // it never connects to the target: its programs reach its sources and nothing else
 }
 
 // ConfigField names one of the common fields of a scan's config (decisions C1).

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"assay.dev/assay/internal/word/secret"
 )
 
 // Env is what an engine may use, and nothing else: it starts no process, opens no socket and no file by itself. All of
@@ -29,6 +31,8 @@ type Env struct {
 	Proxy func(ctx context.Context) (addr string, err error)
 	// Web asks the third parties that the manifest names as sources, and nobody else. It follows no redirect.
 	Web http.RoundTripper
+	// SourceKey returns the operator's key for a source, by its id; empty = there is none.
+	SourceKey func(source string) secret.Text
 	// DNS sends one query in wire format (RFC 1035) to the configured resolvers and returns the answer.
 	DNS func(ctx context.Context, query []byte) ([]byte, error)
 	// Tree returns the files of a filesystem or repository target; a repository is checked out by the first call.
