@@ -2,12 +2,15 @@ package scan
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
 
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/redact"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -19,7 +22,9 @@ const maxArtifacts = 16
 type artifacts struct {
 	blobs Blobs
 	scan  Scan
-	limit int64 // bytes of all together
+	limit int64       // bytes of all together, as the engine writes them
+	mark  redact.Mark // what is left of a credential
+	known []string    // the order's own secrets
 
 	mu     sync.Mutex
 	used   int64
@@ -31,6 +36,7 @@ type artifacts struct {
 type artifact struct {
 	all       *artifacts
 	blob      Blob
+	masked    *redact.Stream // into blob: nothing that looks like a credential is written
 	kept      Artifact
 	truncated bool
 	failed    error
@@ -53,7 +59,10 @@ func (a *artifacts) create(name, mediaType string) (engine.Artifact, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, fault.CodeInternal, "raw output can't be kept").Because(err)
 	}
-	o := &artifact{all: a, blob: blob, kept: Artifact{Name: name, MediaType: mediaType}}
+	o := &artifact{
+		all: a, blob: blob, masked: redact.NewStream(blob, redact.SyntaxOf(mediaType), a.mark, a.known...),
+		kept: Artifact{Name: name, MediaType: mediaType},
+	}
 	a.open = append(a.open, o)
 	return o, nil
 }
@@ -76,7 +85,7 @@ func (o *artifact) Write(b []byte) (int, error) {
 	if o.all.closed || len(keep) == 0 {
 		return len(b), nil
 	}
-	n, err := o.blob.Write(keep)
+	n, err := o.masked.Write(keep)
 	o.all.used += int64(n)
 	if err != nil {
 		o.failed, o.truncated = err, true
@@ -106,9 +115,7 @@ func (a *artifacts) commit() ([]Artifact, error) {
 	defer a.mu.Unlock()
 	var out []Artifact
 	for i, o := range a.open {
-		o.kept.Size, o.kept.Truncated = o.blob.Size(), o.truncated
-		sum, err := o.blob.Commit()
-		o.blob = nil
+		sum, err := o.commit()
 		if err != nil {
 			a.open = a.open[i:]
 			return nil, fault.New(fault.Internal, fault.CodeInternal, "raw output can't be kept").Because(err)
@@ -118,6 +125,17 @@ func (a *artifacts) commit() ([]Artifact, error) {
 	}
 	a.open = nil
 	return out, nil
+}
+
+// commit makes one output durable, what was held back of it included, and returns its digest.
+func (o *artifact) commit() (string, error) {
+	blob := o.blob
+	o.blob = nil
+	if err := o.masked.Close(); err != nil {
+		return "", errors.Join(err, blob.Abort())
+	}
+	o.kept.Size, o.kept.Truncated = blob.Size(), o.truncated
+	return blob.Commit()
 }
 
 // drop gives up what was not committed.
@@ -158,4 +176,32 @@ func (r *run) keepArtifacts(ctx context.Context, e *end, kept *artifacts) error 
 		}
 		return nil
 	})
+}
+
+// ownSecrets returns the secrets that the order itself holds: an answer that echoes a request must not keep them.
+func ownSecrets(c engine.Config) []string {
+	var out []string
+	for _, h := range c.Headers {
+		out = append(out, h.Value.Reveal())
+	}
+	var leaves func(v any)
+	leaves = func(v any) {
+		switch v := v.(type) {
+		case string:
+			out = append(out, v)
+		case []any:
+			for _, x := range v {
+				leaves(x)
+			}
+		case map[string]any:
+			for _, x := range v {
+				leaves(x)
+			}
+		}
+	}
+	var auth any
+	if !c.Authentication.Empty() && json.Unmarshal([]byte(c.Authentication.Reveal()), &auth) == nil {
+		leaves(auth)
+	}
+	return out
 }

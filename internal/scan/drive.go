@@ -11,6 +11,7 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/scan/redact"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
@@ -107,7 +108,10 @@ func (r *run) drive(ctx context.Context, beats *heart, kept *artifacts) (e end) 
 		}
 	}()
 	limits := eng.Manifest().Limits
-	kept.limit = limits.MaxOutput
+	kept.limit, kept.known = limits.MaxOutput, ownSecrets(req.Config)
+	if env.Fingerprint != nil {
+		kept.mark = redact.Keyed(env.Fingerprint)
+	}
 	env.Now, env.Log, env.Progress, env.Artifact = r.e.d.Now, r.log, beats.set, kept.create
 	within, stop := context.WithTimeout(ctx, time.Duration(r.scan.Timeout)*time.Second)
 	defer stop()

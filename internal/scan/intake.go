@@ -14,6 +14,7 @@ import (
 	"assay.dev/assay/internal/audit"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/scan/redact"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/fault"
 	"assay.dev/assay/internal/word/uid"
@@ -125,6 +126,9 @@ func (in *intake) take(ctx context.Context, item engine.Item) error {
 }
 
 func (in *intake) finding(ctx context.Context, o finding.Observation) error {
+	if o.Secret == "" && (o.Category == finding.CategorySecret || o.Category == finding.CategoryDisclosure) {
+		o.Secret = redact.Fingerprint(o.Evidence) // what was masked in the raw output is known by its mark
+	}
 	o = finding.Clean(o)
 	id := in.r.scan.Engine
 	s := Seen{

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"assay.dev/assay/internal/scan/redact"
 )
 
 // Bounds of an observation's short texts, in bytes. What is longer keeps its beginning and a digest of the whole, so
@@ -29,10 +31,10 @@ const (
 func Clean(o Observation) Observation {
 	o.Rule = key(o.Rule)
 	o.Discern = key(o.Discern)
-	o.Title = cut(Mask(oneLine(o.Title)), MaxTitle)
-	o.Description = cut(Mask(lines(o.Description)), MaxDescription)
-	o.Evidence = cut(Mask(lines(o.Evidence)), MaxEvidence)
-	o.Remediation = cut(Mask(lines(o.Remediation)), MaxRemediation)
+	o.Title = cut(redact.Text(oneLine(o.Title), nil), MaxTitle)
+	o.Description = cut(redact.Text(lines(o.Description), nil), MaxDescription)
+	o.Evidence = cut(redact.Text(lines(o.Evidence), nil), MaxEvidence)
+	o.Remediation = cut(redact.Text(lines(o.Remediation), nil), MaxRemediation)
 	o.CVE = cleanCVE(o.CVE)
 	o.Advisories = cleanAdvisories(o.Advisories)
 	o.CWE = cleanCWE(o.CWE)
@@ -107,8 +109,8 @@ func cleanURL(text string) string {
 	}
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	u.Host = strings.ToLower(u.Host)
-	u.RawQuery = maskQuery(u.RawQuery)
-	return shorten(Mask(u.String()), maxURL)
+	u.RawQuery = redact.Query(u.RawQuery, nil)
+	return shorten(redact.Text(u.String(), nil), maxURL)
 }
 
 func cleanReferences(refs []string) []string {
@@ -233,7 +235,7 @@ func link(s string) string { return strings.ReplaceAll(oneLine(s), " ", "%20") }
 
 // Line returns an engine's text as one line of at most limit bytes, cleaned and masked as Clean does it: for phases,
 // reasons and versions.
-func Line(s string, limit int) string { return cut(Mask(oneLine(s)), limit) }
+func Line(s string, limit int) string { return cut(redact.Text(oneLine(s), nil), limit) }
 
 // key is a short one-line text that identity is made of.
 func key(s string) string { return shorten(oneLine(s), maxKey) }
