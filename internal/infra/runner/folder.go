@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +35,21 @@ func (f *Folder) Write(name string, content []byte) error {
 		}
 	}
 	return f.root.WriteFile(name, content, 0o600)
+}
+
+// Copy implements engine.FileCopier: the kernel copies from file to file, sharing blocks where the file system can.
+func (f *Folder) Copy(name string, from fs.File) error {
+	if dir := filepath.Dir(name); dir != "." {
+		if err := f.root.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	to, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
 }
 
 // Open implements engine.Files.

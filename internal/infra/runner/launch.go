@@ -64,7 +64,12 @@ func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 	if c.dir == "" {
 		c.dir = l.run.Work
 	}
+	if p.Listens != 0 && p.Ready != nil {
+		c.service = &service{port: p.Listens, ready: p.Ready}
+		c.failed = stop
+	}
 	exit, err := c.run(ctx)
+	err = errors.Join(err, c.service.close())
 	if werr := errors.Join(c.stdout.close(), c.stderr.close()); werr != nil {
 		return exit, fault.New(fault.Internal, fault.CodeInternal, "the engine's output couldn't be kept").Because(werr)
 	}
@@ -96,6 +101,8 @@ type child struct {
 	grace           time.Duration
 	memory          int64
 	noNetwork       bool
+	service         *service // nil = it serves nothing
+	failed          func()   // ends the program
 
 	mu       sync.Mutex
 	pgid     int // 0 once the leader may have been reaped: the number may be another group's then

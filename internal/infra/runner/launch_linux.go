@@ -49,6 +49,9 @@ func (c *child) runOnThread(ctx context.Context) (engine.Exit, error) {
 	}
 	pid := cmd.Process.Pid
 	c.limit(pid)
+	if c.service != nil {
+		c.service.begin(ctx, dialHost(c.service.port), func() bool { return listensMarked(c.service.port, c.mark) }, c.failed)
+	}
 	awaitEnd(pid)
 	// The leader has ended but isn't reaped: its number still stands for this group and no other. What is left of the
 	// group goes now, before Wait, so that no descendant holds the pipes open.

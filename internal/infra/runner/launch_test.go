@@ -56,7 +56,12 @@ func newFixture(t *testing.T) fixture {
 
 func (f fixture) script(t *testing.T, name, body string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(f.bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
+	f.program(t, name, "#!/bin/sh\n"+body+"\n")
+}
+
+func (f fixture) program(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(f.bin, name), []byte(content), 0o755); err != nil { //nolint:gosec // engines' programs are for everybody
 		t.Fatal(err)
 	}
 }
