@@ -38,6 +38,9 @@ type Option struct {
 	Excludes []string
 	// NotAbove names another integer option whose value, where given, this one may not exceed.
 	NotAbove string
+	// Consent names a boolean option that must be given as true before this one may be anything but its default: for what
+	// may hurt a target or read its data. The scan keeps both, so that who agreed to what can be shown.
+	Consent string
 }
 
 // NetRaw is the capability to send raw packets (root, or CAP_NET_RAW).

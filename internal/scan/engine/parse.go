@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,9 @@ func (p *optionParser) together(opt Option) {
 	high, isHigh := p.out[opt.NotAbove].(int64)
 	if opt.NotAbove != "" && isLow && isHigh && low > high {
 		p.wrong.add("options."+opt.Name, "must not be above "+opt.NotAbove)
+	}
+	if opt.Consent != "" && p.out[opt.Consent] != true && !reflect.DeepEqual(p.out[opt.Name], opt.Default) {
+		p.wrong.add("options."+opt.Name, "needs consent: give "+opt.Consent+" as true, too")
 	}
 }
 

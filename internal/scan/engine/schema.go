@@ -54,6 +54,9 @@ func (o Option) Schema() map[string]any {
 	if len(o.Excludes) > 0 {
 		s["x-excludes"] = o.Excludes
 	}
+	if o.Consent != "" {
+		s["x-consent"] = o.Consent
+	}
 	return s
 }
 

@@ -1,5 +1,10 @@
 package finding
 
+import (
+	"net/url"
+	"strings"
+)
+
 // Coverage is what a run really looked at: only there may silence close a finding. Each place is complete for its
 // rules; a target that was never reached, timed out or was cut short is in none.
 type Coverage struct {
@@ -12,6 +17,9 @@ type Place struct {
 	Host  string      `json:"host"`
 	Ports []PortRange `json:"ports,omitempty"`
 	Rules []string    `json:"rules"`
+	// Path limits the place to URLs at this path and below it ("/shop" holds "/shop" and "/shop/cart"); empty = all of the
+	// port. What has no URL isn't within a path.
+	Path string `json:"path,omitempty"`
 }
 
 // PortRange is an inclusive range of ports of one protocol.
@@ -24,7 +32,7 @@ type PortRange struct {
 // Covers reports whether the run looked where o is, with the rule that saw o.
 func (c Coverage) Covers(rule string, at Location) bool {
 	for _, p := range c.Places {
-		if p.Host == at.Host && p.coversPort(at) && coversRule(p.Rules, rule) {
+		if p.Host == at.Host && p.coversPort(at) && p.coversPath(at) && coversRule(p.Rules, rule) {
 			return true
 		}
 	}
@@ -45,6 +53,22 @@ func (p Place) coversPort(at Location) bool {
 		}
 	}
 	return false
+}
+
+func (p Place) coversPath(at Location) bool {
+	if p.Path == "" {
+		return true
+	}
+	u, err := url.Parse(at.URL)
+	if err != nil || at.URL == "" {
+		return false
+	}
+	path := u.Path
+	if path == "" {
+		path = "/"
+	}
+	rest, below := strings.CutPrefix(path, p.Path)
+	return below && (rest == "" || rest[0] == '/' || strings.HasSuffix(p.Path, "/"))
 }
 
 func coversRule(rules []string, rule string) bool {

@@ -111,5 +111,8 @@ func notes(o engine.Option) string {
 	if len(o.Excludes) > 0 {
 		s += " Not together with " + strings.Join(o.Excludes, ", ") + "."
 	}
+	if o.Consent != "" {
+		s += " Anything but the default needs `" + o.Consent + "`: true."
+	}
 	return s
 }

@@ -63,7 +63,7 @@ func checkOption(t *testing.T, m engine.Manifest, o engine.Option) {
 	default:
 		t.Errorf("option %s has the unknown type %q", o.Name, o.Type)
 	}
-	for _, other := range append(slices.Clone(o.Excludes), o.NotAbove) {
+	for _, other := range append(slices.Clone(o.Excludes), o.NotAbove, o.Consent) {
 		if other != "" && !slices.ContainsFunc(m.Options, func(x engine.Option) bool { return x.Name == other }) {
 			t.Errorf("option %s refers to %s, which isn't there", o.Name, other)
 		}
