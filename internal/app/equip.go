@@ -54,9 +54,14 @@ func (a *App) newOutfitter(g scanGround) (*outfitter, error) {
 // equip implements scan.ExecutorDeps.Equip.
 func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() error, error) {
 	r := f.Reach
-	dialer := egress.NewScanDialer(egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded})
+	reach := egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded}
+	dialer := egress.NewScanDialer(reach)
+	within := dialer.DialContext
+	if r.Target.Type() == asset.TypeImage {
+		within = egress.NewRegistryDial(reach, o.lookup, within)
+	}
 	sources := o.chosen(f.Manifest, f.Scan.Options)
-	proxy := egress.NewProxy(o.programDial(f.Manifest, sources, dialer.DialContext), o.app.log)
+	proxy := egress.NewProxy(o.programDial(f.Manifest, sources, within), o.app.log)
 	env, done, err := o.ground(string(f.Scan.ID), sources, proxy)
 	if err != nil {
 		return engine.Env{}, nil, err
@@ -95,12 +100,15 @@ func (o *outfitter) ground(id string, sources []egress.Source, proxy *egress.Pro
 	if err != nil {
 		return engine.Env{}, nil, errors.Join(err, remove())
 	}
+	kept := newShelf(o.app.cfg)
 	proc := o.runner.Launcher(runner.Run{Scan: id, Work: work, Proxy: proxy.Serve})
 	env := engine.Env{
 		Proc: proc, Work: work, Files: files, Now: time.Now, Log: o.app.log, Progress: func(int, string) {},
-		Proxy: proc.ProxyAddress, Web: o.web(sources), DNS: o.dns.Exchange, SourceKey: o.sourceKey,
+		Proxy: proc.ProxyAddress, Web: o.web(sources), DNS: o.dns.Exchange, Data: kept.data, SourceKey: o.sourceKey,
 	}
-	return env, func() error { return errors.Join(proc.Close(), proxy.Close(), files.Close(), remove()) }, nil
+	return env, func() error {
+		return errors.Join(proc.Close(), proxy.Close(), files.Close(), kept.close(), remove())
+	}, nil
 }
 
 // tree opens the files of a target once.

@@ -52,11 +52,13 @@ type Config struct {
 	EgressAllow      []string `koanf:"egress_allow" help:"networks that the server's own clients (the trace collector, receivers) may reach although they are private or speak plain HTTP"`
 	RateLimitCeiling int      `koanf:"rate_limit_ceiling" help:"multiplies the documented maxima of rate-limit windows; 0 = keys that init or the operator creates have no windows"`
 
-	EnginePath     []string `koanf:"engine_path" help:"folders in which scan engines' programs are looked up"`
-	Resolvers      []string `koanf:"resolvers" help:"DNS servers that scans ask for addresses and records, as IP or IP:port; empty = the system's"`
-	SourceMirrors  []string `koanf:"source_mirrors" help:"other addresses for the third parties that engines ask, each NAME=URL with a name of GET /engines; egress_allow decides whether they may be private"`
-	SourceKeys     string   `koanf:"source_keys" help:"folder with the keys of third parties that want one, each in a file of the source's name, readable by its owner only; empty = none"`
-	FilesystemRoot string   `koanf:"filesystem_root" help:"folder below which filesystem targets may lie; empty = filesystem targets are refused"`
+	EnginePath      []string `koanf:"engine_path" help:"folders in which scan engines' programs are looked up"`
+	Resolvers       []string `koanf:"resolvers" help:"DNS servers that scans ask for addresses and records, as IP or IP:port; empty = the system's"`
+	SourceMirrors   []string `koanf:"source_mirrors" help:"other addresses for the third parties that engines ask, each NAME=URL with a name of GET /engines; egress_allow decides whether they may be private"`
+	SourceKeys      string   `koanf:"source_keys" help:"folder with the keys of third parties that want one, each in a file of the source's name, readable by its owner only; empty = none"`
+	TrivyDB         string   `koanf:"trivy_db" help:"folder with Trivy's vulnerability database (what trivy --cache-dir FOLDER image --download-db-only fills); empty = trivy in the cache folder of the user who runs the server"`
+	NucleiTemplates string   `koanf:"nuclei_templates" help:"folder with Nuclei templates; its folders are the sets that scans choose among; empty = nuclei-templates in the home folder of the user who runs the server"`
+	FilesystemRoot  string   `koanf:"filesystem_root" help:"folder below which filesystem targets may lie; empty = filesystem targets are refused"`
 
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" help:"how long a stop waits for requests and scans before scans are given back to the line"`
 	EventRetention  time.Duration `koanf:"event_retention" help:"how long live events are kept for streams that resume"`
@@ -139,8 +141,10 @@ func (c Config) Check() error {
 	if c.SourceKeys != "" && !filepath.IsAbs(c.SourceKeys) {
 		bad("source_keys", "must be an absolute folder")
 	}
-	if c.FilesystemRoot != "" && !filepath.IsAbs(c.FilesystemRoot) {
-		bad("filesystem_root", "must be an absolute folder")
+	for key, dir := range map[string]string{"filesystem_root": c.FilesystemRoot, "trivy_db": c.TrivyDB, "nuclei_templates": c.NucleiTemplates} {
+		if dir != "" && !filepath.IsAbs(dir) {
+			bad(key, "must be an absolute folder")
+		}
 	}
 	if c.ShutdownTimeout < time.Second || c.ShutdownTimeout > time.Hour {
 		bad("shutdown_timeout", "must lie within 1s–1h")

@@ -572,6 +572,8 @@ func (b *blob) Abort() error {
 
 // runner hands out nothing but a name.
 type runner struct {
+	fingerprint func(string) string // nil = none
+
 	mu   sync.Mutex
 	open int
 }
@@ -580,7 +582,7 @@ func (r *runner) equip() (engine.Env, func() error, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open++
-	return engine.Env{Work: "/scratch"}, func() error {
+	return engine.Env{Work: "/scratch", Fingerprint: r.fingerprint}, func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.open--

@@ -12,6 +12,10 @@ import (
 	"assay.dev/assay/internal/word/secret"
 )
 
+// LoopbackName is a name by which a run's proxy knows a target on this machine's loopback interface, with any port:
+// many programs never use a proxy for "localhost" and 127.0.0.1 themselves.
+const LoopbackName = "target.localhost"
+
 // Env is what an engine may use, and nothing else: it starts no process, opens no socket and no file by itself. All of
 // it ends with the run.
 type Env struct {
@@ -37,6 +41,9 @@ type Env struct {
 	DNS func(ctx context.Context, query []byte) ([]byte, error)
 	// Tree returns the files of a filesystem or repository target; a repository is checked out by the first call.
 	Tree func(ctx context.Context) (Tree, error)
+	// Data returns a folder of the operator's that the engine judges by (an advisory database, templates) under its name in
+	// the configuration, "trivy_db". One that isn't there is fs.ErrNotExist. Programs read it by Process.Reads.
+	Data func(name string) (Tree, error)
 	// Fingerprint returns the organization's keyed fingerprint of a secret, "s1:" + hex, by which the same secret is known
 	// wherever it turns up. The value itself must not be kept.
 	Fingerprint func(value string) string
@@ -48,6 +55,12 @@ type Files interface {
 	Write(name string, content []byte) error
 	// Open opens a regular file for reading; one that isn't there is fs.ErrNotExist. The caller bounds what it reads.
 	Open(name string) (fs.File, error)
+}
+
+// FileCopier is what Files also is where large files can be taken into the folder without passing through memory.
+type FileCopier interface {
+	// Copy makes a private copy of an open file under name, with mode 0600, sharing blocks where the file system can.
+	Copy(name string, from fs.File) error
 }
 
 // Tree is a folder of files to look at. What it holds is a stranger's. Dir is its path, for command lines of programs

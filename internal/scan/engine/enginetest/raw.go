@@ -103,18 +103,39 @@ func identity(i engine.Item) string {
 		at.Line, at.Version, at.FixedVersion = 0, "", "" // these move
 		return fmt.Sprintf("finding %s %q %q %+v", f.Rule, f.Discern, f.CVE, at)
 	}
+	if p := i.Package; p != nil {
+		return fmt.Sprintf("package %q %q %q %q %q", p.Name, p.Version, p.PURL, p.Type, p.File)
+	}
 	return ""
 }
 
 func checkItem(t *testing.T, id string, i engine.Item) {
 	t.Helper()
-	switch {
-	case (i.Finding == nil) == (i.Asset == nil):
-		t.Error("an item holds one of finding and asset")
-	case i.Finding != nil:
+	set := 0
+	if i.Finding != nil {
+		set++
 		checkFinding(t, id, *i.Finding)
-	default:
+	}
+	if i.Asset != nil {
+		set++
 		checkAsset(t, *i.Asset)
+	}
+	if i.Package != nil {
+		set++
+		checkPackage(t, *i.Package)
+	}
+	if set != 1 {
+		t.Error("an item holds one of finding, asset and package")
+	}
+}
+
+func checkPackage(t *testing.T, p finding.Package) {
+	t.Helper()
+	if p.Name == "" || len(p.Name) > finding.MaxTitle || len(p.Version) > finding.MaxTitle || len(p.Licences) > finding.MaxReferences {
+		t.Errorf("package %q is malformed or too long", p.Name)
+	}
+	if p.PURL != "" && !strings.HasPrefix(p.PURL, "pkg:") {
+		t.Errorf("%q is no package URL", p.PURL)
 	}
 }
 
