@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,7 +105,7 @@ func (o *outfitter) ground(id string, sources []egress.Source, proxy *egress.Pro
 	proc := o.runner.Launcher(runner.Run{Scan: id, Work: work, Proxy: proxy.Serve})
 	env := engine.Env{
 		Proc: proc, Work: work, Files: files, Now: time.Now, Log: o.app.log, Progress: func(int, string) {},
-		Proxy: proc.ProxyAddress, Web: o.web(sources), DNS: o.dns.Exchange, Data: kept.data, SourceKey: o.sourceKey,
+		Proxy: proc.ProxyAddress, Rand: rand.Reader, Web: o.web(sources), DNS: o.dns.Exchange, Data: kept.data, SourceKey: o.sourceKey,
 	}
 	return env, func() error {
 		return errors.Join(proc.Close(), proxy.Close(), files.Close(), kept.close(), remove())

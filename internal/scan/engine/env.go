@@ -24,6 +24,7 @@ type Env struct {
 	Work     string   // path of the run's private scratch folder, for command lines; removed afterwards
 	Files    Files    // the same folder, for the engine's own reading and writing
 	Now      func() time.Time
+	Rand     io.Reader // random bytes that nobody can guess: keys of what a program serves
 	Log      *slog.Logger
 	Progress func(percent int, phase string) // 0–99, may be called often; never goes back
 	// Artifact opens a named raw output. Writes over MaxOutput are dropped silently; Truncated tells. The first artifact
