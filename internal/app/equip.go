@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/config"
+	"assay.dev/assay/internal/infra/checkout"
 	"assay.dev/assay/internal/infra/egress"
 	"assay.dev/assay/internal/infra/runner"
 	"assay.dev/assay/internal/scan"
@@ -73,7 +75,7 @@ func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() 
 		return engine.Env{}, nil, errors.Join(err, done())
 	}
 	env.Fingerprint = func(value string) string { return "s1:" + secret.Fingerprint(key, "leaked-secret", value) }
-	t := &tree{target: r.Target}
+	t := &tree{target: r.Target, work: env.Work, proc: env.Proc, proxy: env.Proxy}
 	env.Tree = t.open
 	return env, func() error { return errors.Join(t.close(), done()) }, nil
 }
@@ -115,11 +117,28 @@ func (o *outfitter) ground(id string, sources []egress.Source, proxy *egress.Pro
 // tree opens the files of a target once.
 type tree struct {
 	target asset.Target
-	root   *os.Root
+	work   string
+	proc   engine.Launcher
+	proxy  func(context.Context) (string, error)
+
+	mu      sync.Mutex
+	fetched engine.Tree // of a repository
+	root    *os.Root
 }
 
-func (t *tree) open(context.Context) (engine.Tree, error) {
-	if t.target.Type() != asset.TypeFilesystem {
+func (t *tree) open(ctx context.Context) (engine.Tree, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch t.target.Type() {
+	case asset.TypeFilesystem:
+	case asset.TypeRepository:
+		if t.root != nil {
+			return t.fetched, nil
+		}
+		var err error
+		t.fetched, t.root, err = checkout.Fetch(ctx, checkout.Order{URL: t.target.String(), Work: t.work, Proc: t.proc, Proxy: t.proxy})
+		return t.fetched, err
+	case asset.TypeHost, asset.TypeURL, asset.TypeDomain, asset.TypeIP, asset.TypeNetwork, asset.TypeImage:
 		return engine.Tree{}, fault.New(fault.Unsupported, fault.CodeTargetType, "a target of this type holds no files")
 	}
 	if t.root == nil {
