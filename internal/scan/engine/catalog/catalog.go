@@ -6,8 +6,10 @@ package catalog
 
 import (
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/harvester"
 	"assay.dev/assay/internal/scan/engine/nmap"
 	"assay.dev/assay/internal/scan/engine/sentinel"
+	"assay.dev/assay/internal/scan/engine/sublist3r"
 )
 
 // All returns every engine.
@@ -15,6 +17,8 @@ func All() []engine.Engine {
 	return []engine.Engine{
 		sentinel.New(),
 		nmap.New(),
+		harvester.New(),
+		sublist3r.New(),
 	}
 }
 

@@ -29,8 +29,12 @@ func TestReferenceFollowsTheManifests(t *testing.T) {
 		begin, end := "<!-- "+m.ID+": generated -->\n", "<!-- end -->"
 		before, rest, ok := strings.Cut(got, begin)
 		_, after, ok2 := strings.Cut(rest, end)
+		if (!ok || !ok2) && *update {
+			got += "\n## " + m.Title + "\n\n" + m.Description + "\n\n" + begin + describe(t, m) + end + "\n"
+			continue
+		}
 		if !ok || !ok2 {
-			t.Errorf("docs/engines.md has no part for %s: add a section that holds %q and %q", m.ID, strings.TrimSpace(begin), end)
+			t.Errorf("docs/engines.md has no part for %s: -update adds one, which you may then write more into, outside of %q and %q", m.ID, strings.TrimSpace(begin), end)
 			continue
 		}
 		got = before + begin + describe(t, m) + end + after
@@ -61,11 +65,63 @@ func describe(t *testing.T, m engine.Manifest) string {
 		config = []string{"none"}
 	}
 	fmt.Fprintf(&s, "Target types: %s. Config fields: %s.\n\n", strings.Join(targets, ", "), strings.Join(config, ", "))
+	sources(&s, m)
+	recipes(&s, m)
 	s.WriteString("| option | value | default | meaning |\n|---|---|---|---|\n")
 	for _, o := range m.Options {
 		fmt.Fprintf(&s, "| `%s` | %s | %s | %s |\n", o.Name, values(o), standard(t, o), strings.ReplaceAll(o.Help+notes(o), "|", "\\|"))
 	}
 	return s.String()
+}
+
+// sources prints whom an engine asks beside its target.
+func sources(s *strings.Builder, m engine.Manifest) {
+	if m.Passive {
+		s.WriteString("It never connects to the target: a domain rule of the scan scope is enough, also for a domain without an address.\n\n")
+	}
+	if len(m.Sources) == 0 {
+		return
+	}
+	s.WriteString("| source | what it is | asked at | key |\n|---|---|---|---|\n")
+	for _, src := range m.Sources {
+		key := "–"
+		if src.Key {
+			key = "wanted"
+		}
+		fmt.Fprintf(s, "| `%s` | %s | %s | %s |\n", src.ID, src.Title, src.URL, key)
+	}
+	s.WriteString("\n")
+}
+
+// recipes prints how to get an engine's program, and what to know before it is got.
+func recipes(s *strings.Builder, m engine.Manifest) {
+	if m.Program == "" {
+		return
+	}
+	fmt.Fprintf(s, "How to get it. %s\n\n", m.Install)
+	if len(m.Recipes) > 0 {
+		fmt.Fprintf(s, "| method | what | pinned by | needs | |\n|---|---|---|---|---|\n")
+	}
+	for _, r := range m.Recipes {
+		var names, pins []string
+		for _, p := range r.Parts {
+			names = append(names, strings.TrimSpace(strings.Join([]string{p.Name, p.Version, p.Platform}, " ")))
+			if p.SHA256 != "" {
+				pins = append(pins, "sha256 `"+p.SHA256[:min(12, len(p.SHA256))]+"…`")
+			}
+		}
+		switch {
+		case r.Lock != "":
+			pins = []string{"a hash for each wheel"}
+		case r.Method == engine.MethodSystem:
+			pins = []string{"the distribution's signature"}
+		}
+		fmt.Fprintf(s, "| `%s` | %s | %s | %s | %s |\n", r.Method, strings.Join(names, ", "), strings.Join(pins, ", "), strings.Join(r.Needs, ", "), r.Note)
+	}
+	if len(m.Recipes) > 0 {
+		s.WriteString("\n")
+	}
+	fmt.Fprintf(s, "Licence. %s\n\n", m.Licence)
 }
 
 func values(o engine.Option) string {

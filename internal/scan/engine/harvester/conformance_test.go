@@ -1,0 +1,11 @@
+package harvester
+
+import (
+	"testing"
+
+	"assay.dev/assay/internal/scan/engine/enginetest"
+)
+
+func TestConformance(t *testing.T) {
+	enginetest.Run(t, New(), enginetest.Samples(t, ".")...)
+}
