@@ -17,7 +17,7 @@ type Rank struct {
 // domain lists the packages of rank 1 from left to right (ARCHITECTURE.md section 3).
 func domain() []string {
 	return []string{
-		"schedule", "audit", "org/tenant", "org/access", "org/usage", "asset", "scan/redact", "scan/finding", "scan/triage", "scan/intel", "scan/correlation", "scan/vex", "scan/engine", "scan", "scan/dispatch", "scan/phase", "scan/template", "scan/report", "scan/comparison", "scan/retention",
+		"schedule", "audit", "org/tenant", "org/access", "org/usage", "asset", "scan/redact", "scan/finding", "scan/triage", "scan/intel", "scan/correlation", "scan/vex", "scan/engine", "scan", "scan/dispatch", "scan/phase", "scan/template", "scan/report", "scan/comparison", "scan/inventory", "scan/retention",
 		"vault", "vault/discovery", "vault/dependency", "proof/compliance", "vault/rotation", "vault/secretsync",
 		"proof/repoaudit", "proof/evidence", "proof/pipeline", "notice/hook", "notice/channel", "notice/alert",
 	}
