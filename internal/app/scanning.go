@@ -16,6 +16,7 @@ import (
 	"assay.dev/assay/internal/scan/dispatch"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/catalog"
+	"assay.dev/assay/internal/scan/phase"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/job"
 	"assay.dev/assay/internal/word/uid"
@@ -70,14 +71,20 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 		Line: a.store.Line(), Store: a.store.Scans(), Now: a.now, Log: a.log, Alone: a.cfg.Database == "",
 	})
 	available := engine.NewRoster(engine.RosterDeps{Engines: catalog.All(), Env: fit.check, Log: a.log})
+	var phases *phase.Service
+	changed := func() {
+		dispatcher.Wake()
+		phases.Wake()
+	}
+	ended := func(e scan.Ended) {
+		p.metrics.ObserveScan(e.Engine, string(e.Status), string(e.Outcome), e.Took)
+		for t, n := range e.Findings {
+			p.metrics.ObserveFindings(e.Engine, strings.TrimPrefix(string(t), "finding."), n)
+		}
+	}
 	executor := scan.NewExecutor(scan.ExecutorDeps{
 		Store: a.store.Scans(), Engines: catalog.All(), Gate: gate, Equip: fit.equip, Blobs: blobs{p.blobs}, Sealer: a.sealer,
-		Hub: a.store.Hub(), Capabilities: runner.Capabilities(), Now: a.now, Log: a.log, Changed: dispatcher.Wake, Ended: func(e scan.Ended) {
-			p.metrics.ObserveScan(e.Engine, string(e.Status), string(e.Outcome), e.Took)
-			for t, n := range e.Findings {
-				p.metrics.ObserveFindings(e.Engine, strings.TrimPrefix(string(t), "finding."), n)
-			}
-		},
+		Hub: a.store.Hub(), Capabilities: runner.Capabilities(), Now: a.now, Log: a.log, Changed: changed, Ended: ended,
 	})
 	jobs := worker.New(worker.Deps{Scans: executor, Log: a.log})
 	if err := a.openQueue(ctx, p, jobs); err != nil {
@@ -89,11 +96,16 @@ func (a *App) scanning(ctx context.Context, p *parts, g scanGround) (*scan.Servi
 		p.workers = append(p.workers, part{"dispatcher", dispatcher.Run})
 	}
 	p.workers = append(p.workers, part{"engine checks", available.Run})
-	return scan.New(scan.Deps{
+	scans := scan.New(scan.Deps{
 		Store: a.store.Scans(), Assets: a.store.Assets(), Engines: catalog.All(), Availability: available, Gate: gate, Quota: g.quota,
 		Callbacks: p.hooks,
-		Sealer:    a.sealer, Blobs: blobs{p.blobs}, Capabilities: runner.Capabilities(), Now: a.now, IDs: a.ids, Changed: dispatcher.Wake,
-	}), nil
+		Sealer:    a.sealer, Blobs: blobs{p.blobs}, Capabilities: runner.Capabilities(), Now: a.now, IDs: a.ids, Changed: changed,
+	})
+	phases = phase.New(phase.Deps{Store: a.store.Phases(), Orders: scans, Now: a.now, Log: a.log, Changed: dispatcher.Wake, Ended: ended})
+	if a.cfg.Has("scheduler") {
+		p.workers = append(p.workers, part{"phases", phases.Run})
+	}
+	return scans, nil
 }
 
 func (a *App) openQueue(ctx context.Context, p *parts, jobs *worker.Worker) (err error) {

@@ -18,11 +18,12 @@ func Oversized() map[string]string {
 // Bookkeeping lists what may be written without an audit entry: state of the machinery, never an act of somebody.
 func Bookkeeping() map[string]string {
 	return map[string]string{
-		"last use of API keys and sessions":         "each use left its own entry; this is a digest of them",
-		"a scan is let start; its start is audited": "the dispatcher gives a lease; the executor's start is the act",
-		"lease and progress of a running scan":      "its start and its end are audited; between them it only goes on",
-		"raw output of a running scan":              "kept by digest for a run whose start and end are audited",
-		"rows of scans that retention has dropped":  "the drop itself is audited, with the number of scans",
+		"last use of API keys and sessions":                "each use left its own entry; this is a digest of them",
+		"a scan is let start; its start is audited":        "the dispatcher gives a lease; the executor's start is the act",
+		"lease and progress of a running scan":             "its start and its end are audited; between them it only goes on",
+		"when a scan of several engines is looked at next": "a timer; what is done at that time is audited",
+		"raw output of a running scan":                     "kept by digest for a run whose start and end are audited",
+		"rows of scans that retention has dropped":         "the drop itself is audited, with the number of scans",
 		"expired rows":                                                  "retention that the settings announce",
 		"nodes below dropped ranges of the log":                         "the drop itself is audited; the range's root stands for them",
 		"rows of a public source beside those that are read":            "the switch that makes them count is audited",

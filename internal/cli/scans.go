@@ -138,6 +138,7 @@ func (s *scansCommand) list() *cobra.Command {
 	f.StringVar(&q.Tag, "tag", "", "only with this tag")
 	f.StringVar(&q.Target, "target", "", "only this target")
 	f.StringVar(&q.Q, "search", "", "words in name or target")
+	f.StringVar(&q.Parent, "parent", "", "only the scans that carry out this one")
 	f.IntVar(&q.Limit, "limit", 20, "how many, at most 100")
 	f.StringVar(&q.Cursor, "cursor", "", "go on after an earlier page")
 	return c
@@ -145,7 +146,7 @@ func (s *scansCommand) list() *cobra.Command {
 
 func (s *scansCommand) get() *cobra.Command {
 	return &cobra.Command{
-		Use: "get ID", Short: "Show one scan", Args: cobra.ExactArgs(1),
+		Use: "get ID", Aliases: []string{"show"}, Short: "Show one scan, the scans that carry it out, and what was looked at", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := s.client(s.server)
 			if err != nil {
@@ -231,6 +232,8 @@ func (s *scansCommand) show(scan client.Scan) error {
 	if scan.Error != nil {
 		s.said("%s (%s)", printable(scan.Error.Message), scan.Error.Code)
 	}
+	s.childTable(scan.Children)
+	s.covered(scan.Coverage)
 	return nil
 }
 

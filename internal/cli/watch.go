@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -101,6 +103,7 @@ func (s *scansCommand) follow(cmd *cobra.Command, api *client.Client, id string)
 	if err != nil {
 		return err
 	}
+	family := len(scan.Children) > 0 || scan.ScanType == "sentinel" // which may come to have some
 	if !scan.Terminal() {
 		b := newBar(s.IO, scan.ScanType+" "+shorten(printable(scan.Target), 40), scan.Attempt, s.json)
 		scan, err = api.Watch(cmd.Context(), id, b.see)
@@ -113,11 +116,19 @@ func (s *scansCommand) follow(cmd *cobra.Command, api *client.Client, id string)
 	if err != nil {
 		return err
 	}
+	if family {
+		if scan, err = api.Scan(cmd.Context(), id); err != nil {
+			return err
+		}
+	}
 	if scan.Status != "completed" {
 		if err := s.show(scan); err != nil {
 			return err
 		}
 		return failed(scan)
+	}
+	if !s.json {
+		s.childTable(scan.Children)
 	}
 	return s.findings(cmd, api, id)
 }
@@ -132,6 +143,7 @@ func (s *scansCommand) findings(cmd *cobra.Command, api *client.Client, id strin
 		return s.IO.json(all)
 	}
 	s.findingTable(all.Findings)
+	s.covered(all.Coverage)
 	s.said("%s: %d findings, outcome %s", id, all.Summary.Total, all.Outcome)
 	return nil
 }
@@ -154,11 +166,19 @@ func allFindings(ctx context.Context, api *client.Client, id string) (client.Res
 }
 
 func (stdio IO) findingTable(list []client.Finding) {
-	rows := make([][]string, 0, len(list))
-	for _, f := range list {
-		rows = append(rows, []string{f.Severity, place(f.Location), shorten(f.Title, 70), f.Rule})
+	head, rows := []string{"SEVERITY", "WHERE", "WHAT", "RULE"}, make([][]string, 0, len(list))
+	several := slices.ContainsFunc(list, func(f client.Finding) bool { return len(f.Engines) > 1 })
+	if several {
+		head = append(head, "SEEN BY")
 	}
-	stdio.table([]string{"SEVERITY", "WHERE", "WHAT", "RULE"}, rows)
+	for _, f := range list {
+		row := []string{f.Severity, place(f.Location), shorten(f.Title, 70), f.Rule}
+		if several {
+			row = append(row, strings.Join(f.Engines, ", "))
+		}
+		rows = append(rows, row)
+	}
+	stdio.table(head, rows)
 }
 
 // place is where a finding is, in the shortest form that says it.

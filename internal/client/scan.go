@@ -51,6 +51,10 @@ type Scan struct {
 	Priority       string          `json:"priority"`
 	Progress       int             `json:"progress"`
 	Phase          string          `json:"phase,omitempty"`
+	ParentID       string          `json:"parentId,omitempty"`
+	ParentPhase    string          `json:"parentPhase,omitempty"`
+	Children       []Child         `json:"children,omitempty"`
+	Coverage       *Coverage       `json:"coverage,omitempty"`
 	Attempt        int             `json:"attempt"`
 	Tags           []string        `json:"tags,omitempty"`
 	Options        json.RawMessage `json:"options,omitempty"`
@@ -62,6 +66,48 @@ type Scan struct {
 	CreatedAt      time.Time       `json:"createdAt"`
 	StartedAt      *time.Time      `json:"startedAt,omitempty"`
 	CompletedAt    *time.Time      `json:"completedAt,omitempty"`
+}
+
+// Child is a scan that carries out a part of another.
+type Child struct {
+	ID       string   `json:"id"`
+	ScanType string   `json:"scanType"`
+	Target   string   `json:"target"`
+	Phase    string   `json:"phase"`
+	Status   string   `json:"status"`
+	Progress int      `json:"progress"`
+	Outcome  string   `json:"outcome,omitempty"`
+	Findings *Summary `json:"findings,omitempty"`
+}
+
+// Coverage is what a scan looked at, and with what.
+type Coverage struct {
+	Databases []Database   `json:"databases"`
+	Targets   []TargetLook `json:"targets"`
+	Sources   []SourceLook `json:"sources"`
+}
+
+// Database is a body of knowledge that was judged by.
+type Database struct {
+	Name      string     `json:"name"`
+	Version   string     `json:"version,omitempty"`
+	UpdatedAt *time.Time `json:"updatedAt,omitempty"`
+	Entries   int        `json:"entries,omitempty"`
+}
+
+// TargetLook is what became of one target.
+type TargetLook struct {
+	Target string `json:"target"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// SourceLook is what became of one third party that was asked.
+type SourceLook struct {
+	Source string `json:"source"`
+	State  string `json:"state"`
+	Found  int    `json:"found"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Terminal reports whether the scan's state is final.
@@ -108,6 +154,7 @@ type Finding struct {
 	Evidence    string   `json:"evidence"`
 	Remediation string   `json:"remediation"`
 	Status      string   `json:"status"`
+	Engines     []string `json:"engines"`
 }
 
 // Results is one page of a scan's findings, worst first.
@@ -115,6 +162,7 @@ type Results struct {
 	ScanID     string     `json:"scanId"`
 	Status     string     `json:"status"`
 	Outcome    string     `json:"outcome"`
+	Coverage   *Coverage  `json:"coverage,omitempty"`
 	Summary    Summary    `json:"summary"`
 	Findings   []Finding  `json:"findings"`
 	Pagination Pagination `json:"pagination"`
@@ -144,6 +192,7 @@ type Option struct {
 // ListQuery filters a list of scans; empty fields don't filter.
 type ListQuery struct {
 	ScanType, Status, Priority, Tag, Target, Q string
+	Parent                                     string // only scans that carry out this one
 	Limit                                      int
 	Cursor                                     string
 }
@@ -151,7 +200,7 @@ type ListQuery struct {
 func (q ListQuery) values() url.Values {
 	v := url.Values{}
 	for name, value := range map[string]string{
-		"scanType": q.ScanType, "status": q.Status, "priority": q.Priority, "tag": q.Tag, "target": q.Target, "q": q.Q, "cursor": q.Cursor,
+		"scanType": q.ScanType, "status": q.Status, "priority": q.Priority, "tag": q.Tag, "target": q.Target, "q": q.Q, "cursor": q.Cursor, "parentId": q.Parent,
 	} {
 		if value != "" {
 			v.Set(name, value)

@@ -172,6 +172,7 @@ func (r *run) judge(ctx context.Context, e *end, v engine.Verdict, err error) {
 			e.Reasons = append(e.Reasons, reason)
 		}
 	}
+	e.Looked = CleanLooked(v.Looked)
 	if v.Coverage != nil {
 		e.cover, e.given = *v.Coverage, true
 	}

@@ -28,6 +28,8 @@ type EntryTx interface {
 
 // EndTx are the writes that cancel a scan, a part of Tx.
 type EndTx interface {
+	FamilyTx
+
 	CancelScan(ctx context.Context, id uid.Scan, at time.Time) (Scan, error)
 	Emit(ctx context.Context, t event.Type, subject string, data any) error
 }
@@ -54,7 +56,8 @@ func (s *Service) Check(a access.Actor, o Order) (Scan, error) {
 	if out.TargetType = o.TargetType; out.TargetType != "" && !slices.Contains(m.Targets, out.TargetType) {
 		return Scan{}, wrongType(m, out.TargetType)
 	}
-	return out, s.settle(&out, m, o)
+	_, err = s.settle(&out, m, o)
+	return out, err
 }
 
 // Judge checks every order wholly, as SubmitBatch does, and changes nothing.
@@ -81,12 +84,9 @@ func (s *Service) Entered() { s.d.Changed() }
 
 // End cancels a scan within the caller's unit; false where it had ended already.
 func (s *Service) End(ctx context.Context, tx EndTx, id uid.Scan) (bool, error) {
-	out, err := tx.CancelScan(ctx, id, instant(s.d.Now))
-	if err != nil {
-		if fault.Of(err).Code == fault.CodeNotCancellable {
-			return false, nil
-		}
-		return false, err
+	_, err := cancel(ctx, tx, id, instant(s.d.Now))
+	if err != nil && fault.Of(err).Code == fault.CodeNotCancellable {
+		return false, nil
 	}
-	return true, tx.Emit(ctx, event.ScanCancelled, string(id), out.Notice())
+	return err == nil, err
 }

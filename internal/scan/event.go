@@ -10,6 +10,7 @@ import (
 // Notice is the data of scan.* events: ids, states and counts.
 type Notice struct {
 	ScanID   uid.Scan         `json:"scanId"`
+	ParentID uid.Scan         `json:"parentId,omitempty"` // of a scan that carries out a part of another
 	ScanType string           `json:"scanType"`
 	Status   Status           `json:"status"`
 	Priority Priority         `json:"priority"`
@@ -24,7 +25,7 @@ type Notice struct {
 // Notice tells of s as it is, as scan.* events do.
 func (s Scan) Notice() Notice {
 	n := Notice{
-		ScanID: s.ID, ScanType: s.Engine, Status: s.Status, Priority: s.Priority, Progress: s.Progress, Phase: s.Phase,
+		ScanID: s.ID, ParentID: s.Parent, ScanType: s.Engine, Status: s.Status, Priority: s.Priority, Progress: s.Progress, Phase: s.Phase,
 		Attempt: s.Attempt, Outcome: s.Outcome,
 	}
 	if s.Error != nil {
@@ -42,6 +43,7 @@ const MaxNoticeIDs = 100
 // FindingNotice is the data of finding.* events: what one scan opened, reopened or found fixed.
 type FindingNotice struct {
 	ScanID     uid.Scan      `json:"scanId"`
+	ParentID   uid.Scan      `json:"parentId,omitempty"`
 	ScanType   string        `json:"scanType"`
 	Count      int           `json:"count"`
 	FindingIDs []uid.Finding `json:"findingIds"` // the first MaxNoticeIDs

@@ -250,6 +250,9 @@ func (r *run) finish(ctx context.Context, e end) error {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer done()
 	e.At = instant(r.e.d.Now)
+	s := r.scan
+	s.Status, s.Outcome, s.Reasons, s.Error = e.Status, e.Outcome, e.Reasons, e.Error
+	e.Looked = s.Own(e.Looked)
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
 		err := r.writeEnd(ctx, e)
 		if isConflict(err) && e.Status != Cancelled {
@@ -291,7 +294,7 @@ func (r *run) writeEnd(ctx context.Context, e end) error {
 			if t.count == 0 {
 				continue
 			}
-			n := FindingNotice{ScanID: s.ID, ScanType: s.Engine, Count: t.count, FindingIDs: t.ids}
+			n := FindingNotice{ScanID: s.ID, ParentID: s.Parent, ScanType: s.Engine, Count: t.count, FindingIDs: t.ids}
 			if err := tx.Emit(ctx, t.typ, string(s.ID), n); err != nil {
 				return err
 			}

@@ -33,6 +33,7 @@ type row struct {
 
 	admitted   bool
 	generation int64 // fence whose results are visible
+	looked     engine.Looked
 }
 
 // memory is a database of scans in memory: units are atomic and one after the other, transitions are those of the
@@ -92,6 +93,24 @@ func (m *memory) Scans(_ context.Context, org uid.Org, _ scan.Query) (scan.List,
 		}
 	}
 	return l, nil
+}
+
+func (m *memory) Looked(_ context.Context, _ uid.Org, id uid.Scan) (engine.Looked, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rows[id].looked, nil
+}
+
+func (m *memory) Children(_ context.Context, org uid.Org, id uid.Scan) ([]scan.Scan, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []scan.Scan
+	for _, child := range slices.Sorted(maps.Keys(m.rows)) {
+		if r := m.rows[child]; r.Org == org && r.Parent == id {
+			out = append(out, r.Scan)
+		}
+	}
+	return out, nil
 }
 
 func (m *memory) Results(ctx context.Context, org uid.Org, id uid.Scan, q scan.ResultQuery) (scan.Results, error) {
@@ -279,6 +298,20 @@ func (t *memoryTx) CancelScan(_ context.Context, id uid.Scan, at time.Time) (sca
 		return r.Scan, fault.New(fault.Conflict, fault.CodeNotCancellable, "the scan has ended already")
 	}
 	return t.rows[id].Scan, nil
+}
+
+func (t *memoryTx) CancelChildren(ctx context.Context, parent uid.Scan, at time.Time) ([]scan.Scan, error) {
+	var out []scan.Scan
+	for _, id := range slices.Sorted(maps.Keys(t.rows)) {
+		if r := t.rows[id]; r.Parent == parent && !r.Status.Terminal() {
+			s, err := t.CancelScan(ctx, id, at)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 func (t *memoryTx) StartScan(_ context.Context, id uid.Scan, fence int64, at time.Time) error {

@@ -111,7 +111,10 @@ type Scan struct {
 	Error      *Error
 	Version    string // of the engine that ran
 	Summary    finding.Summary
-	Callback   string // address that the scan's end is told to; known only when it is submitted
+	Callback   string   // address that the scan's end is told to; known only when it is submitted
+	Course     *Course  // of a scan that others carry out; nil = an engine runs it
+	Parent     uid.Scan // that it carries out a part of; empty = none
+	Stage      string   // the parent's phase that it belongs to
 }
 
 // Error is why a scan failed, for people and programs.
@@ -139,6 +142,17 @@ type Result struct {
 
 	Occurrence string // identity of the exact place, "o1:" + hex
 	Ordinal    int    // position within the scan, 0-based, by severity and then as parsed
+	// Members are the findings that a parent's result was made of, itself among them; nil for results of one engine.
+	Members []Member
+}
+
+// Member is one engine's finding in a result that several may share.
+type Member struct {
+	Finding uid.Finding `json:"id"`
+	Engine  string      `json:"engine"`
+	Rule    string      `json:"rule"`
+	Scan    uid.Scan    `json:"scan"`          // the child that saw it
+	Why     string      `json:"why,omitempty"` // it belongs to the others
 }
 
 // Query filters a list of scans. Empty fields don't filter.
@@ -150,6 +164,8 @@ type Query struct {
 	Target   string
 	Asset    uid.Asset
 	Template uid.Template
+	Parent   uid.Scan  // only its children
+	Children bool      // children too, which are left out otherwise
 	From, To time.Time // by creation, To exclusive
 	Q        string    // free text over name and target: its total is unknown
 	Oldest   bool      // oldest first
@@ -203,6 +219,10 @@ type Reader interface {
 	EachResult(ctx context.Context, org uid.Org, id uid.Scan, q ResultQuery, f func(Result) error) error
 	Artifacts(ctx context.Context, org uid.Org, id uid.Scan) ([]Artifact, error)
 	ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]asset.Observation, error)
+	// Looked returns what the scan's end says that it looked at.
+	Looked(ctx context.Context, org uid.Org, id uid.Scan) (engine.Looked, error)
+	// Children returns a scan's children, oldest first, at most 500.
+	Children(ctx context.Context, org uid.Org, id uid.Scan) ([]Scan, error)
 }
 
 // Tx are the writes of one unit, scoped to the organization of the change. A unit may run twice, and holds at most
@@ -235,6 +255,7 @@ type Tx interface {
 type OrderTx interface {
 	BatchTx
 	EditTx
+	FamilyTx
 
 	InsertScan(ctx context.Context, s Scan) error
 	// CancelScan moves a queued or running scan to cancelled and returns it; SCAN_NOT_CANCELLABLE when it is terminal.
@@ -276,6 +297,7 @@ type Finish struct {
 	Error   *Error
 	Version string
 	Summary finding.Summary
+	Looked  engine.Looked
 	Free    bool // it failed for the platform's own reasons: what it took of the plan's quota is given back
 }
 

@@ -124,10 +124,8 @@ func (s *Service) Cancel(ctx context.Context, a access.Actor, id uid.Scan) (Scan
 	ev := audit.Event{Type: event.ScanCancelAsked, Resource: resource(id)}
 	err := s.d.Store.Change(ctx, a.Org, ev, func(ctx context.Context, tx Tx) error {
 		var err error
-		if out, err = tx.CancelScan(ctx, id, instant(s.d.Now)); err != nil {
-			return err
-		}
-		return tx.Emit(ctx, event.ScanCancelled, string(id), out.Notice())
+		out, err = cancel(ctx, tx, id, instant(s.d.Now))
+		return err
 	})
 	if err != nil {
 		return Scan{}, err

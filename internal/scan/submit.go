@@ -89,7 +89,12 @@ func (s *Service) prepare(a access.Actor, o Order) (Scan, asset.Target, error) {
 		return Scan{}, asset.Target{}, err
 	}
 	out.Target, out.TargetType, out.Host = target.String(), target.Type(), limitedHost(target)
-	return out, target, s.settle(&out, m, o)
+	options, err := s.settle(&out, m, o)
+	if err != nil {
+		return Scan{}, asset.Target{}, err
+	}
+	out.Course, err = conduct(a, e, options, s.d.Engines)
+	return out, target, err
 }
 
 func (s *Service) engineIDs() string {
@@ -187,35 +192,35 @@ func limitedHost(t asset.Target) string {
 }
 
 // settle checks options and config and takes them into the scan: options in canonical form, config masked, and the
-// whole of it sealed.
-func (s *Service) settle(out *Scan, m engine.Manifest, o Order) error {
+// whole of it sealed. It returns the options with their defaults.
+func (s *Service) settle(out *Scan, m engine.Manifest, o Order) (engine.Options, error) {
 	options, err := engine.ParseOptions(m, o.Options, s.d.Capabilities)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	config, err := engine.ParseConfig(m, o.Config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	given := make(map[string]any, len(o.Options))
 	for name := range o.Options {
 		given[name] = options[name]
 	}
 	if out.Options, err = document(given); err != nil {
-		return err
+		return nil, err
 	}
 	if out.Config, err = document(config.Masked()); err != nil {
-		return err
+		return nil, err
 	}
 	if len(o.Config) == 0 {
-		return nil
+		return options, nil
 	}
 	whole, err := json.Marshal(o.Config)
 	if err != nil {
-		return fault.New(fault.Internal, fault.CodeInternal, "the config can't be kept").Because(err)
+		return nil, fault.New(fault.Internal, fault.CodeInternal, "the config can't be kept").Because(err)
 	}
 	out.Sealed, err = s.d.Sealer.Seal(out.Org, sealName(out.ID), whole)
-	return err
+	return options, err
 }
 
 // sealName is the record under which a scan's config is sealed.

@@ -12,10 +12,14 @@ import (
 )
 
 // What units do to scans, as the kept counters see it. Findings are those that a scan shows: what is found of it
-// afterwards (a worker's last words on a cancelled scan) is added to the hour of its end.
+// afterwards (a worker's last words on a cancelled scan) is added to the hour of its end. Children count nothing: one
+// order is one scan, and that is the parent.
 
 func (t *Tx) countSubmitted(list []scan.Scan) error {
 	for _, s := range list {
+		if s.Parent != "" {
+			continue // its parent is counted
+		}
 		if err := t.count(s.Engine, s.CreatedAt, usage.ScanCount{Submitted: 1}); err != nil {
 			return err
 		}
@@ -24,6 +28,9 @@ func (t *Tx) countSubmitted(list []scan.Scan) error {
 }
 
 func (t *Tx) countCancelled(s scan.Scan) error {
+	if s.Parent != "" {
+		return nil
+	}
 	m := scanMark{engine: s.Engine, started: s.StartedAt, ended: s.EndedAt, findings: int64(s.Summary.Total)}
 	c := m.end()
 	c.Cancelled = 1
@@ -33,6 +40,9 @@ func (t *Tx) countCancelled(s scan.Scan) error {
 // countFinished counts the end of a scan, which before describes as it was, and gives back what a scan took of the
 // quota that failed for our own reasons.
 func (t *Tx) countFinished(ctx context.Context, before scanMark, f scan.Finish) error {
+	if before.child {
+		return nil
+	}
 	total := int64(f.Summary.Total)
 	if f.Status == scan.Cancelled { // it was counted when it was cancelled
 		return t.countFound(before.engine, before.ended, total-before.findings)
@@ -66,13 +76,14 @@ type scanMark struct {
 	engine                  string
 	created, started, ended time.Time
 	findings                int64
+	child                   bool // of a parent, which is counted in its place
 }
 
 func (t *Tx) mark(ctx context.Context, id uid.Scan) (scanMark, error) {
 	var m scanMark
 	var created, started, ended int64
 	var doc []byte
-	err := t.row(ctx, "usage.scan", []any{string(id)}, &m.engine, &created, &started, &ended, &doc)
+	err := t.row(ctx, "usage.scan", []any{string(id)}, &m.engine, &created, &started, &ended, &doc, &m.child)
 	if errors.Is(err, sql.ErrNoRows) {
 		return m, lost()
 	}

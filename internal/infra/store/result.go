@@ -127,8 +127,23 @@ func scanResult(rows *sql.Rows) (scan.Result, error) {
 	if r.Engines, err = texts[string]("engines", engines); err != nil {
 		return r, err
 	}
-	r.Observation, err = observationOf(doc)
-	return r, err
+	var d resultDoc
+	if err := decode("doc", doc, &d); err != nil {
+		return r, err
+	}
+	r.Observation, r.Members = finding.Observation(d.observationDoc), d.Members
+	if len(d.Engines) > 0 {
+		r.Engines = d.Engines
+	}
+	return r, nil
+}
+
+// resultDoc is how a result is kept: those of parents say which findings they were made of. Its names are data.
+type resultDoc struct {
+	observationDoc
+
+	Engines []string      `json:"engines,omitempty"`
+	Members []scan.Member `json:"members,omitempty"`
 }
 
 // summarise counts what the try under the scan's fence has recorded.

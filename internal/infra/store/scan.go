@@ -42,6 +42,8 @@ type scanRow struct {
 	tags, reasons, failure, summary     []byte
 	assetID, outcome                    sql.NullString
 	template, templateRun               sql.NullString
+	course                              []byte
+	parent, stage                       sql.NullString
 	created, started, ended, leaseUntil int64
 }
 
@@ -51,7 +53,7 @@ func (r *scanRow) dest() []any {
 		&s.ID, &s.Engine, &s.Name, &s.Target, &s.TargetType, &s.Host, &s.Priority, &s.Status, &s.Progress, &s.Phase,
 		(*[]byte)(&s.Options), (*[]byte)(&s.Config), &s.Sealed, &r.tags, &s.Timeout, &r.assetID, &s.CreatedBy,
 		&r.created, &r.started, &r.ended, &s.Attempt, &s.Fence, &r.leaseUntil, &r.outcome, &r.reasons, &r.failure,
-		&s.Version, &r.summary, &r.template, &r.templateRun,
+		&s.Version, &r.summary, &r.template, &r.templateRun, &r.course, &r.parent, &r.stage,
 	}
 }
 
@@ -61,7 +63,11 @@ func (r *scanRow) done(org uid.Org) (scan.Scan, error) {
 	s.CreatedAt, s.StartedAt, s.EndedAt = timeOf(r.created), timeOf(r.started), timeOf(r.ended)
 	s.LeaseUntil, s.Asset, s.Outcome = timeOf(r.leaseUntil), uid.Asset(r.assetID.String), engine.Outcome(r.outcome.String)
 	s.Template, s.Run = uid.Template(r.template.String), uid.TemplateRun(r.templateRun.String)
+	s.Parent, s.Stage = uid.Scan(r.parent.String), r.stage.String
 	var err error
+	if err := decode("course", r.course, &s.Course); err != nil {
+		return s, err
+	}
 	if s.Tags, err = texts[string]("tags", r.tags); err != nil {
 		return s, err
 	}
@@ -163,6 +169,12 @@ func scanListing(org uid.Org, q scan.Query) (*listing, error) {
 	if !q.To.IsZero() {
 		l.leading(at+" < ?", micros(q.To))
 	}
+	switch {
+	case q.Parent != "":
+		l.either("s.parent = ?", string(q.Parent))
+	case !q.Children:
+		l.leading("s.parent IS NULL")
+	}
 	if q.Priority != "" {
 		l.unindexed("s.priority = ?", string(q.Priority))
 	}
@@ -206,7 +218,10 @@ func (r ScanStore) Artifacts(ctx context.Context, org uid.Org, id uid.Scan) ([]s
 func (r ScanStore) ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]asset.Observation, error) {
 	var out []asset.Observation
 	err := r.shown(ctx, org, id, func(ctx context.Context, v *View, generation int64) error {
-		out = nil
+		var err error
+		if out, err = familyAssets(ctx, v, id); err != nil || out != nil {
+			return err
+		}
 		return v.each(ctx, "scan.assets", []any{string(id), generation}, func(rows *sql.Rows) error {
 			var o asset.Observation
 			if err := rows.Scan(&o.Kind, &o.Name, (*[]byte)(&o.Attributes), &o.Source); err != nil {
@@ -244,9 +259,15 @@ func (t *Tx) InsertScan(ctx context.Context, s scan.Scan) error {
 
 // InsertScans adds scans at the end of the line, in their order, in few statements.
 func (t *Tx) InsertScans(ctx context.Context, list []scan.Scan) error {
-	rows, tags, texts := make([][]any, len(list)), [][]any(nil), [][]any(nil)
+	rows, tags, texts, turns := make([][]any, len(list)), [][]any(nil), [][]any(nil), [][]any(nil)
 	for i, s := range list {
-		rows[i] = insertRow(s)
+		var err error
+		if rows[i], err = insertRow(s); err != nil {
+			return err
+		}
+		if s.Course != nil {
+			turns = append(turns, []any{string(s.ID), micros(s.CreatedAt)})
+		}
 		for _, tag := range distinct(s.Tags) {
 			tags = append(tags, []any{tag, micros(s.CreatedAt), string(s.ID)})
 		}
@@ -255,6 +276,9 @@ func (t *Tx) InsertScans(ctx context.Context, list []scan.Scan) error {
 		}
 	}
 	if _, err := t.insertMany(ctx, "scan.insert", rows); err != nil {
+		return err
+	}
+	if _, err := t.insertMany(ctx, "scan.turn_insert", turns); err != nil {
 		return err
 	}
 	if _, err := t.insertMany(ctx, "scan.tag_insert", tags); err != nil {
@@ -270,12 +294,22 @@ func (t *Tx) InsertScans(ctx context.Context, list []scan.Scan) error {
 }
 
 // insertRow are the values of scan.insert.
-func insertRow(s scan.Scan) []any {
+func insertRow(s scan.Scan) ([]any, error) {
+	var course any
+	admitted := int64(0)
+	if s.Course != nil {
+		doc, err := encode(s.Course)
+		if err != nil {
+			return nil, err
+		}
+		course, admitted = doc, conducting
+	}
 	return []any{
 		string(s.ID), s.Engine, s.Name, s.Target, string(s.TargetType), s.Host, string(s.Priority), string(scan.Queued),
 		rawOrNull(s.Options), rawOrNull(s.Config), bytesOrNull(s.Sealed), list(s.Tags), s.Timeout, orNull(s.Asset),
-		s.CreatedBy, micros(s.CreatedAt), micros(s.Due()), orNull(s.Template), orNull(s.Run),
-	}
+		s.CreatedBy, micros(s.CreatedAt), micros(s.Due()), orNull(s.Template), orNull(s.Run), admitted, course,
+		orNull(s.Parent), orNull(s.Stage),
+	}, nil
 }
 
 // ScanForUpdate reads a scan as it is inside this unit and holds it until the unit ends; NotFound where there is none.
@@ -325,6 +359,9 @@ func (t *Tx) CancelScan(ctx context.Context, id uid.Scan, at time.Time) (scan.Sc
 			return s, err
 		}
 	}
+	if err := t.markTurn(ctx, s, at); err != nil {
+		return s, err
+	}
 	return s, t.countCancelled(s)
 }
 
@@ -337,6 +374,9 @@ func (t *Tx) SummariseScan(ctx context.Context, id uid.Scan) (scan.Scan, error) 
 	had := s.Summary.Total
 	if s, err = t.summarised(ctx, s); err != nil {
 		return s, err
+	}
+	if s.Parent != "" {
+		return s, nil
 	}
 	return s, t.countFound(s.Engine, s.EndedAt, int64(s.Summary.Total-had))
 }
@@ -386,12 +426,16 @@ func (t *Tx) FinishScan(ctx context.Context, id uid.Scan, fence int64, f scan.Fi
 	if err != nil {
 		return err
 	}
+	looked, err := lookedDoc(f.Looked)
+	if err != nil {
+		return err
+	}
 	before, err := t.mark(ctx, id)
 	if err != nil {
 		return err
 	}
 	if f.Status == scan.Cancelled {
-		err = t.one(ctx, lost, "scan.finish_cancelled", string(id), fence, orNull(f.Outcome), list(f.Reasons), f.Version, summary)
+		err = t.one(ctx, lost, "scan.finish_cancelled", string(id), fence, orNull(f.Outcome), list(f.Reasons), f.Version, summary, looked)
 	} else {
 		var failure any
 		if f.Error != nil {
@@ -400,10 +444,15 @@ func (t *Tx) FinishScan(ctx context.Context, id uid.Scan, fence int64, f scan.Fi
 			}
 		}
 		err = t.one(ctx, lost, "scan.finish", string(id), fence, string(f.Status), micros(f.At), orNull(f.Outcome),
-			list(f.Reasons), failure, f.Version, summary, flag(f.Status == scan.Completed))
+			list(f.Reasons), failure, f.Version, summary, looked, flag(f.Status == scan.Completed))
 	}
 	if err != nil {
 		return err
+	}
+	if before.child {
+		if _, err := t.exec(ctx, "scan.turn_mark", string(id), micros(f.At)); err != nil {
+			return err
+		}
 	}
 	if err := t.countFinished(ctx, before, f); err != nil {
 		return err

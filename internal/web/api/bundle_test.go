@@ -277,6 +277,7 @@ type scanFake struct {
 	all     map[uid.Scan]scan.Scan
 	batches map[uid.Batch]scan.Batch
 	results []scan.Result
+	looked  engine.Looked
 	raw     string
 }
 

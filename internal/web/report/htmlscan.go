@@ -20,9 +20,13 @@ type ScanDocument struct {
 	Scan      scan.Scan
 	Assets    []asset.Observation
 	Artifacts []scan.Artifact
+	Looked    engine.Looked
 	Only      []string  // what the findings were narrowed to, one sentence each; empty = all findings
 	Version   string    // of the product
 	Now       time.Time // when the document is made
+	// Packages tells what the target holds, and whether that is all that the engine listed; nil = nothing is known. Only
+	// the bill of materials asks.
+	Packages func(f func(finding.Package) error) (whole bool, err error)
 }
 
 // headView is everything above the findings.
@@ -259,7 +263,86 @@ func (d ScanDocument) looked() []string {
 	if len(there) > 0 {
 		items = append(items, "Seen there: "+strings.Join(there, ", ")+".")
 	}
-	return items
+	return append(items, d.covered()...)
+}
+
+// maxStates is how many targets or sources in one state an HTML document names.
+const maxStates = 20
+
+// covered says by what was judged, and what became of each target and source.
+func (d ScanDocument) covered() []string {
+	var items []string
+	for _, db := range d.Looked.Databases {
+		text := "Judged by " + strings.TrimSpace(visible(db.Name)+" "+visible(db.Version))
+		if db.Entries > 0 {
+			text += ", " + thousands(db.Entries) + " entries"
+		}
+		if !db.UpdatedAt.IsZero() {
+			text += ", as of " + moment(db.UpdatedAt)
+		}
+		items = append(items, text+".")
+	}
+	for _, state := range []engine.LookState{engine.LookReached, engine.LookPartial} {
+		var names []string
+		for _, t := range d.Looked.Targets {
+			if t.State == state {
+				names = append(names, because(t.Target, t.Reason))
+			}
+		}
+		title := map[engine.LookState]string{engine.LookReached: "Looked at to the end", engine.LookPartial: "Looked at in part"}[state]
+		items = append(items, tellNames(title, names)...)
+	}
+	var asked []string
+	for _, s := range d.Looked.Sources {
+		if s.State == engine.SourceAnswered {
+			asked = append(asked, visible(s.Source)+" ("+thousands(s.Found)+" found)")
+		}
+	}
+	return append(items, tellNames("Asked about the target", asked)...)
+}
+
+// uncovered says which targets and sources told nothing.
+func (d ScanDocument) uncovered() []string {
+	var items, sources []string
+	for _, s := range d.Looked.Sources {
+		if s.State != engine.SourceAnswered {
+			sources = append(sources, because(s.Source, strings.TrimSpace(words(string(s.State))+" "+s.Reason)))
+		}
+	}
+	for _, state := range []engine.LookState{engine.LookUnreachable, engine.LookTimedOut, engine.LookSkipped} {
+		var names []string
+		for _, t := range d.Looked.Targets {
+			if t.State == state {
+				names = append(names, because(t.Target, t.Reason))
+			}
+		}
+		title := map[engine.LookState]string{
+			engine.LookUnreachable: "Gave no answer", engine.LookTimedOut: "Not looked at in time", engine.LookSkipped: "Left out",
+		}[state]
+		items = append(items, tellNames(title, names)...)
+	}
+	return append(items, tellNames("Sources that told nothing", sources)...)
+}
+
+func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
+
+func because(what, why string) string {
+	if why == "" {
+		return visible(what)
+	}
+	return visible(what) + " (" + visible(why) + ")"
+}
+
+// tellNames is a line that names some things and counts the rest.
+func tellNames(title string, names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	rest := ""
+	if n := len(names) - maxStates; n > 0 {
+		names, rest = names[:maxStates], ", and "+thousands(n)+" more"
+	}
+	return []string{title + ": " + strings.Join(names, ", ") + rest + "."}
 }
 
 // optionTexts writes options down as name and value; lists and objects stay JSON.
@@ -297,12 +380,21 @@ func (d ScanDocument) notLooked() []string {
 	}
 	items = append(items,
 		"Anything but the target, and anything that its options leave out.",
-		"What other engines look for: this document holds one scan by one engine.")
+		d.others())
 	for _, o := range d.Only {
 		items = append(items, visible(o))
 	}
 	slices.Sort(items[:len(items)-2-len(d.Only)])
+	items = append(items, d.uncovered()...)
 	return slices.Compact(items)
+}
+
+// others says whose word the document doesn't hold.
+func (d ScanDocument) others() string {
+	if d.Scan.Course != nil {
+		return "What engines look for that had no part in this scan."
+	}
+	return "What other engines look for: this document holds one scan by one engine."
 }
 
 func authenticated(config json.RawMessage) bool {

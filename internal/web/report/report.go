@@ -35,6 +35,7 @@ type Finding struct {
 	Remediation string           `json:"remediation"`
 	References  []string         `json:"references"`
 	Engines     []string         `json:"engines" doc:"All engines that saw it."`
+	Members     []Member         `json:"members,omitempty" doc:"Where several engines carried the scan out: the findings that this one was made of."`
 	Rule        string           `json:"rule" doc:"The engine's own id of the check."`
 	FirstSeenAt string           `json:"firstSeenAt" format:"date-time"`
 	LastSeenAt  string           `json:"lastSeenAt" format:"date-time"`
@@ -57,13 +58,30 @@ type BySeverity struct {
 	Info     int `json:"info"`
 }
 
+// Member is one engine's finding within a merged one.
+type Member struct {
+	ID     string `json:"id"`
+	Engine string `json:"engine"`
+	Rule   string `json:"rule"`
+	ScanID string `json:"scanId" doc:"The scan that saw it."`
+	Why    string `json:"why,omitempty" doc:"It belongs to the others."`
+}
+
+func members(list []scan.Member) []Member {
+	var out []Member
+	for _, m := range list {
+		out = append(out, Member{ID: string(m.Finding), Engine: m.Engine, Rule: m.Rule, ScanID: string(m.Scan), Why: m.Why})
+	}
+	return out
+}
+
 // NewFinding makes the view of one result.
 func NewFinding(r scan.Result) Finding {
 	v := Finding{
 		ID: string(r.ID), Fingerprint: r.Fingerprint, Title: r.Title, Description: r.Description,
 		Severity: string(r.Severity), Confidence: string(r.Confidence), Category: string(r.Category),
 		CVE: list(r.CVE), CVSS: r.CVSS, CWE: weaknesses(r.CWE), Location: r.Location, Evidence: r.Evidence,
-		Remediation: r.Remediation, References: list(r.References), Engines: list(r.Engines), Rule: r.Rule,
+		Remediation: r.Remediation, References: list(r.References), Engines: list(r.Engines), Members: members(r.Members), Rule: r.Rule,
 		FirstSeenAt: stamp(r.FirstSeenAt), LastSeenAt: stamp(r.LastSeenAt), Status: string(r.Status),
 	}
 	if !r.FixedAt.IsZero() {

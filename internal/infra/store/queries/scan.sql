@@ -4,20 +4,22 @@
 -- name: scan.rows
 SELECT s.id, s.engine, s.name, s.target, s.target_type, s.host, s.priority, s.status, s.progress, s.phase, s.options,
        s.config, s.sealed, s.tags, s.timeout, s.asset_id, s.created_by, s.created_at, s.started_at, s.ended_at,
-       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary, s.template, s.template_run
+       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary, s.template, s.template_run,
+       s.course, s.parent, s.stage
 FROM scan s WHERE s.org = $1;
 
 -- CROSS JOIN fixes the order on SQLite: the tag's index is the list's order.
 -- name: scan.tagged
 SELECT s.id, s.engine, s.name, s.target, s.target_type, s.host, s.priority, s.status, s.progress, s.phase, s.options,
        s.config, s.sealed, s.tags, s.timeout, s.asset_id, s.created_by, s.created_at, s.started_at, s.ended_at,
-       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary, s.template, s.template_run
+       s.attempt, s.fence, s.lease_until, s.outcome, s.reasons, s.error, s.version, s.summary, s.template, s.template_run,
+       s.course, s.parent, s.stage
 FROM scan_tag k CROSS JOIN scan s WHERE k.org = $1 AND s.org = k.org AND s.id = k.id;
 
 -- name: scan.insert
 INSERT INTO scan (org, id, engine, name, target, target_type, host, priority, status, options, config, sealed, tags,
-                  timeout, asset_id, created_by, created_at, due, template, template_run)
-VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20);
+                  timeout, asset_id, created_by, created_at, due, template, template_run, admitted, course, parent, stage)
+VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24);
 
 -- name: scan.tag_insert
 INSERT INTO scan_tag (org, tag, created_at, id) VALUES /*rows*/ ($1, $2, $3, $4);
@@ -63,14 +65,14 @@ UPDATE scan SET status = 'queued', admitted = 0, lease_until = 0, progress = 0, 
 WHERE org = $1 AND id = $2 AND fence = $3 AND admitted = 1;
 
 -- name: scan.finish
-UPDATE scan SET status = $4, ended_at = $5, outcome = $6, reasons = $7, error = $8, version = $9, summary = $10,
-       progress = CASE WHEN CAST($11 AS BIGINT) = 1 THEN 100 ELSE progress END,
+UPDATE scan SET status = $4, ended_at = $5, outcome = $6, reasons = $7, error = $8, version = $9, summary = $10, looked = $11,
+       progress = CASE WHEN CAST($12 AS BIGINT) = 1 THEN 100 ELSE progress END,
        admitted = 0, lease_until = 0, generation = fence
 WHERE org = $1 AND id = $2 AND fence = $3 AND admitted = 1;
 
 -- What a worker has to say of a scan that was cancelled under it. Status and end stay.
 -- name: scan.finish_cancelled
-UPDATE scan SET outcome = $4, reasons = $5, version = $6, summary = $7, generation = fence
+UPDATE scan SET outcome = $4, reasons = $5, version = $6, summary = $7, looked = $8, generation = fence
 WHERE org = $1 AND id = $2 AND fence = $3 AND status = 'cancelled';
 
 -- Holds the scan for a worker's write. A lost lease touches no row.

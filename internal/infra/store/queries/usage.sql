@@ -59,7 +59,7 @@ FROM usage_scan WHERE org = $1 AND hours = $2 AND hour >= $3 AND hour < $4 GROUP
 
 -- What the counters need of a scan that has just been changed.
 -- name: usage.scan
-SELECT engine, created_at, started_at, ended_at, summary FROM scan WHERE org = $1 AND id = $2;
+SELECT engine, created_at, started_at, ended_at, summary, parent IS NOT NULL FROM scan WHERE org = $1 AND id = $2;
 
 -- At most 500 at a time, as all that the sweep does.
 -- name: all.usage_call_expire

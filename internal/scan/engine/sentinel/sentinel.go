@@ -62,6 +62,8 @@ func (sentinel) Manifest() engine.Manifest {
 				Default: []string{probePorts, probeTLS, probeHTTP, probeFiles},
 				Help:    "Which probes report. Ports are always connected to, because the other probes work on open ones.",
 			},
+			enginesOption(),
+			phasesOption(),
 		},
 		Config: []engine.ConfigField{
 			engine.ConfigRateLimit, engine.ConfigMaxParallelism, engine.ConfigUserAgent,

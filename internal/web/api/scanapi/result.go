@@ -32,7 +32,7 @@ func (h *handlers) resultRoutes() []api.Entry {
 			{Type: mediaHTML, Doc: "A report for people: one file that loads and runs nothing."},
 			{Type: mediaSARIF, Doc: "SARIF 2.1.0"},
 			{Type: mediaCSV, Doc: "RFC 4180, with a header line"},
-			{Type: mediaCycloneDX, Doc: "CycloneDX 1.6: packages, and what is wrong with them."},
+			{Type: mediaCycloneDX, Doc: "CycloneDX 1.6: every package that the engine listed, and what is wrong with them."},
 			{Type: mediaRaw, Doc: "The engine's own output."},
 		},
 		Handle: h.results,
@@ -59,6 +59,7 @@ type ResultPage struct {
 	Target         string              `json:"target"`
 	Engine         EngineUsed          `json:"engine"`
 	Error          *ScanError          `json:"error,omitempty"`
+	Coverage       *Coverage           `json:"coverage" doc:"What was looked at: what \"nothing found\" is worth."`
 	Summary        report.Summary      `json:"summary"`
 	Findings       []report.Finding    `json:"findings"`
 	Assets         []AssetSeen         `json:"assets"`
@@ -193,7 +194,13 @@ func (h *handlers) scanDocument(ctx context.Context, s scan.Scan, in *resultsIn)
 	if d.Assets, err = h.d.Results.ScanAssets(ctx, s.Org, s.ID); err != nil {
 		return d, err
 	}
-	d.Artifacts, err = h.d.Results.Artifacts(ctx, s.Org, s.ID)
+	if d.Artifacts, err = h.d.Results.Artifacts(ctx, s.Org, s.ID); err != nil {
+		return d, err
+	}
+	if h.d.Packages != nil {
+		d.Packages = func(f func(finding.Package) error) (bool, error) { return h.d.Packages.Packages(ctx, s, f) }
+	}
+	d.Looked, err = h.d.Results.Looked(ctx, s.Org, s.ID)
 	return d, err
 }
 
@@ -231,8 +238,13 @@ func (h *handlers) resultPage(ctx context.Context, s scan.Scan, in *resultsIn, q
 	if err != nil {
 		return ResultPage{}, err
 	}
+	coverage, err := h.coverage(ctx, s)
+	if err != nil {
+		return ResultPage{}, err
+	}
 	out := ResultPage{
-		ScanID: string(s.ID), ScanType: s.Engine, Status: string(s.Status), Outcome: string(s.Outcome),
+		Coverage: coverage,
+		ScanID:   string(s.ID), ScanType: s.Engine, Status: string(s.Status), Outcome: string(s.Outcome),
 		OutcomeReasons: envelope.List(s.Reasons), Target: s.Target, Engine: EngineUsed{Name: s.Engine, Version: s.Version},
 		Error: view(s).Error, Summary: report.NewSummary(s.Summary), Findings: make([]report.Finding, len(found.Items)),
 		Assets: make([]AssetSeen, len(assets)), Artifacts: make([]Artifact, len(artifacts)), StartedAt: api.Moment(s.StartedAt),

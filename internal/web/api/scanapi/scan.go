@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"assay.dev/assay/internal/org/access"
@@ -34,12 +35,14 @@ func (h *handlers) scanRoutes() []api.Entry {
 		api.Op(api.Route[listIn, envelope.Out[ScanPage]]{
 			ID: "listScans", Method: http.MethodGet, Path: Base + "/scans", Family: problem.Scan, Scope: access.ScansList,
 			Audit: event.ScanListed, Tags: []string{tagScans}, Summary: "List scans",
-			Description: "Newest first. Filters combine; `q` is free text over name and target.", Handle: h.list,
+			Description: "Newest first. Filters combine; `q` is free text over name and target. An order that several engines carry out is " +
+				"one scan here; `parentId` lists those that carry it out, `includeChildren` all.", Handle: h.list,
 		}),
 		api.Op(api.Route[ScanRef, envelope.Out[Scan]]{
 			ID: "getScan", Method: http.MethodGet, Path: Base + "/scans/{id}", Family: problem.Scan, Scope: access.ScansRead,
 			Audit: event.ScanRead, Resource: "scan", Tags: []string{tagScans}, Summary: "Get a scan",
-			Description: "Status, progress and, once it has ended, outcome and counts.", Handle: h.get,
+			Description: "Status, progress and, once it has ended, outcome, counts and what was looked at; with the scans that carry it out, " +
+				"where others do.", Handle: h.get,
 		}),
 		api.Op(api.Route[ScanRef, envelope.Out[Scan]]{
 			ID: "cancelScan", Method: http.MethodPost, Path: Base + "/scans/{id}/cancel", Family: problem.Scan,
@@ -84,6 +87,8 @@ type listIn struct {
 	Tag      string `query:"tag" maxLength:"64"`
 	Target   string `query:"target" maxLength:"2048" doc:"The target's canonical text, exactly."`
 	AssetID  string `query:"assetId" maxLength:"36"`
+	Parent   string `query:"parentId" maxLength:"36" doc:"Only the scans that carry out this one."`
+	Children bool   `query:"includeChildren" doc:"Also scans that carry out others, which are left out otherwise."`
 	Template string `query:"templateId" maxLength:"41" doc:"Launched from this template, by hand or by its schedule."`
 	From     string `query:"from" maxLength:"40" doc:"Created at or after: RFC 3339, or a date."`
 	To       string `query:"to" maxLength:"40" doc:"Created before: RFC 3339; a date is inclusive."`
@@ -110,6 +115,10 @@ type Scan struct {
 	Timeout        int             `json:"timeout"`
 	AssetID        string          `json:"assetId,omitempty"`
 	TemplateID     string          `json:"templateId,omitempty" doc:"The template that it was launched from."`
+	ParentID       string          `json:"parentId,omitempty" doc:"The scan that it carries out a part of."`
+	ParentPhase    string          `json:"parentPhase,omitempty" doc:"That scan's phase which it belongs to."`
+	Children       []Child         `json:"children,omitempty" doc:"The scans that carry it out, oldest first. In GET /scans/{id} only."`
+	Coverage       *Coverage       `json:"coverage,omitempty" doc:"What was looked at, once it has ended. In GET /scans/{id} only."`
 	Attempt        int             `json:"attempt" doc:"Starts so far."`
 	Error          *ScanError      `json:"error,omitempty"`
 	Summary        *report.Summary `json:"summary,omitempty"`
@@ -137,7 +146,7 @@ func view(s scan.Scan) Scan {
 		ID: string(s.ID), ScanType: s.Engine, Name: s.Name, Target: s.Target, TargetType: string(s.TargetType),
 		Status: string(s.Status), Outcome: string(s.Outcome), OutcomeReasons: s.Reasons, Priority: string(s.Priority),
 		Progress: s.Progress, Phase: s.Phase, Options: s.Options, Config: s.Config, Tags: envelope.List(s.Tags), Timeout: s.Timeout,
-		AssetID: string(s.Asset), TemplateID: string(s.Template), Attempt: s.Attempt, EngineVersion: s.Version, CreatedBy: s.CreatedBy,
+		AssetID: string(s.Asset), TemplateID: string(s.Template), ParentID: string(s.Parent), ParentPhase: s.Stage, Attempt: s.Attempt, EngineVersion: s.Version, CreatedBy: s.CreatedBy,
 		CreatedAt: api.At(s.CreatedAt), StartedAt: api.Moment(s.StartedAt), CompletedAt: api.Moment(s.EndedAt),
 	}
 	if s.Error != nil {
@@ -171,7 +180,16 @@ func (h *handlers) get(ctx context.Context, in *ScanRef) (*envelope.Out[Scan], e
 	if err != nil {
 		return nil, err
 	}
-	return envelope.OK(view(s)), nil
+	v := view(s)
+	if v.Coverage, err = h.coverage(ctx, s); err != nil {
+		return nil, err
+	}
+	if s.Course != nil {
+		if v.Children, err = h.children(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return envelope.OK(v), nil
 }
 
 // find reads the scan and holds the rule that a given scanType must be its own.
@@ -203,14 +221,14 @@ func (h *handlers) list(ctx context.Context, in *listIn) (*envelope.Out[ScanPage
 	if err != nil {
 		return nil, err
 	}
-	filters := page.Filters("scans", in.ScanType, in.Status, in.Priority, in.Tag, in.Target, in.AssetID, in.Template, in.From, in.To, in.Q, in.Sort)
+	filters := page.Filters("scans", in.ScanType, in.Status, in.Priority, in.Tag, in.Target, in.AssetID, in.Template, in.Parent, strconv.FormatBool(in.Children), in.From, in.To, in.Q, in.Sort)
 	p, err := in.Request(org, filters)
 	if err != nil {
 		return nil, err
 	}
 	l, err := h.d.Scans.List(ctx, org, scan.Query{
 		Engine: in.ScanType, Status: scan.Status(in.Status), Priority: scan.Priority(in.Priority), Tag: in.Tag,
-		Target: strings.TrimSpace(in.Target), Asset: uid.Asset(in.AssetID), Template: uid.Template(in.Template), From: from, To: to, Q: in.Q,
+		Target: strings.TrimSpace(in.Target), Asset: uid.Asset(in.AssetID), Template: uid.Template(in.Template), Parent: uid.Scan(in.Parent), Children: in.Children, From: from, To: to, Q: in.Q,
 		Oldest: in.Sort == "oldest", Page: p,
 	})
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/org/access"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/web/api"
 	"assay.dev/assay/internal/word/event"
 	"assay.dev/assay/internal/word/page"
@@ -29,6 +31,7 @@ type Scans interface {
 	Get(ctx context.Context, org uid.Org, id uid.Scan) (scan.Scan, error)
 	List(ctx context.Context, org uid.Org, q scan.Query) (scan.List, error)
 	Cancel(ctx context.Context, a access.Actor, id uid.Scan) (scan.Scan, error)
+	Children(ctx context.Context, org uid.Org, id uid.Scan) ([]scan.Scan, error)
 	SubmitBatch(ctx context.Context, a access.Actor, orders []scan.Order, atomic bool) (scan.Batch, error)
 	Batch(ctx context.Context, org uid.Org, id uid.Batch) (scan.Batch, error)
 	Edit(ctx context.Context, a access.Actor, id uid.Scan, p scan.Patch) (scan.Scan, error)
@@ -41,8 +44,14 @@ type Results interface {
 	EachResult(ctx context.Context, org uid.Org, id uid.Scan, q scan.ResultQuery, f func(scan.Result) error) error
 	Artifacts(ctx context.Context, org uid.Org, id uid.Scan) ([]scan.Artifact, error)
 	ScanAssets(ctx context.Context, org uid.Org, id uid.Scan) ([]asset.Observation, error)
+	Looked(ctx context.Context, org uid.Org, id uid.Scan) (engine.Looked, error)
 	// Raw opens the engine's own output; NotFound of code RAW_NOT_AVAILABLE where there is none.
 	Raw(ctx context.Context, org uid.Org, id uid.Scan) (scan.Artifact, io.ReadCloser, error)
+}
+
+// Packages is where a scan's packages come from. whole says that they are all that the engine listed.
+type Packages interface {
+	Packages(ctx context.Context, of scan.Scan, f func(finding.Package) error) (whole bool, err error)
 }
 
 // Events is where a scan's live events come from.
@@ -68,6 +77,7 @@ type Keys interface {
 type Deps struct {
 	Scans       Scans
 	Results     Results
+	Packages    Packages // nil = only what findings name is known
 	Comparisons Comparisons
 	Events      Events
 	Keys        Keys
