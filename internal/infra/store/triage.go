@@ -64,15 +64,15 @@ func (d rulingDoc) decision() triage.Decision {
 func decidedRow(rows *sql.Rows) (triage.Finding, error) {
 	var f triage.Finding
 	var engines, decision, doc []byte
-	var firstScan sql.NullString
+	var firstScan, in sql.NullString
 	var severity, first, last, fixed, unseen int64
 	err := rows.Scan(&f.ID, &f.Engine, &f.Fingerprint, &f.Status, &severity, &first, &last, &fixed, &f.Scan, &engines, &firstScan,
-		&unseen, &decision, &f.Revision, &f.Entries, &doc)
+		&unseen, &decision, &f.Revision, &f.Entries, &in, &f.Risk, &doc)
 	if err != nil {
 		return f, internal("a finding can't be read", err)
 	}
 	f.FirstSeenAt, f.LastSeenAt, f.FixedAt, f.NotSeenSince = timeOf(first), timeOf(last), timeOf(fixed), timeOf(unseen)
-	f.FirstScan = uid.Scan(firstScan.String)
+	f.FirstScan, f.Case = uid.Scan(firstScan.String), uid.Case(in.String)
 	if f.Engines, err = texts[string]("engines", engines); err != nil {
 		return f, err
 	}

@@ -113,10 +113,17 @@ func findingRanges(org uid.Org, q triage.Query, few bool, count int) []*listing 
 		return []*listing{l}
 	}
 	var out []*listing
+	runs := severityRuns(q.Severities)
+	if q.Sort == triage.Riskiest {
+		runs = [][]finding.Severity{finding.Severities()}
+	}
 	for _, status := range orAll(q.Statuses, finding.Statuses()) {
-		for _, run := range severityRuns(q.Severities) {
+		for _, run := range runs {
 			l := findingRange(q)
 			l.leading("f.status = ?", string(status))
+			if q.Sort == triage.Riskiest {
+				l.severities(q.Severities)
+			}
 			if len(run) < len(finding.Severities()) {
 				l.leading("f.place >= ? AND f.place < ?", placeFrom(run[len(run)-1]), placeFrom(run[0])+1<<56)
 			}
@@ -129,6 +136,9 @@ func findingRanges(org uid.Org, q triage.Query, few bool, count int) []*listing 
 }
 
 func findingRange(q triage.Query) *listing {
+	if q.Sort == triage.Riskiest {
+		return &listing{base: "triage.risky", order: "f.risk, f.id"}
+	}
 	if q.Sort == triage.Newest {
 		return &listing{base: "triage.newest", order: "f.id"}
 	}
@@ -140,6 +150,9 @@ func (l *listing) byKey(q triage.Filter) bool {
 	if q.CVE != "" {
 		l.base += "_cve"
 		l.leading("k.cve = ?", q.CVE)
+	}
+	if q.Case != "" {
+		l.either("f.case_id = ? AND f.case_id IS NOT NULL", string(q.Case))
 	}
 	if q.Unseen {
 		l.either("f.unseen_at > 0")
@@ -267,7 +280,7 @@ func findingTotal(ctx context.Context, v *View, q triage.Query, ranges []*listin
 // plainFilter reports whether nothing but severity and status narrows the list.
 func plainFilter(f triage.Filter) bool {
 	f.Severities, f.Statuses = nil, nil
-	return f.Category == "" && f.Engine == "" && f.Host == "" && f.CVE == "" && f.Rule == "" && f.Q == "" && !f.Unseen && !f.KEV && f.MinEPSS == 0 &&
+	return f.Category == "" && f.Engine == "" && f.Host == "" && f.CVE == "" && f.Rule == "" && f.Q == "" && !f.Unseen && !f.KEV && f.MinEPSS == 0 && f.Case == "" &&
 		f.FirstFrom.IsZero() && f.FirstTo.IsZero() && f.LastFrom.IsZero() && f.LastTo.IsZero()
 }
 

@@ -132,6 +132,22 @@ func split(set []string) (names, addrs []string) {
 	return names, addrs
 }
 
+// AliasPairs returns the name with each of its addresses in canonical form, each once; none where the name is an address
+// or stands for the machine itself.
+func AliasPairs(name string, addresses []string) [][2]string {
+	names, _ := split([]string{name})
+	if len(names) == 0 {
+		return nil
+	}
+	_, addrs := split(addresses)
+	slices.Sort(addrs)
+	var out [][2]string
+	for _, a := range slices.Compact(addrs) {
+		out = append(out, [2]string{names[0], a})
+	}
+	return out
+}
+
 // isLocal reports whether a canonical host is the machine that looks.
 func isLocal(host string) bool {
 	if host == local || strings.HasSuffix(host, "."+local) {

@@ -59,7 +59,7 @@ type Joined struct {
 type Why struct {
 	Kind    Kind
 	Marks   []string // what it shares with the others: ids, CWE families, a topic, a fingerprint
-	Overlap Overlap  // how its own set compares with the lead's
+	Overlap Overlap  // how its own set compares with the lead's; empty where it is the only one
 	Place   string   // where, for people: "db.example:5432", "localhost:8080 /item, parameter id"
 	Alias   string   // the name by which the finding knows the asset, where that is another than Place's
 }
@@ -78,11 +78,14 @@ const (
 // Text says it for people.
 func (w Why) Text() string {
 	var b strings.Builder
+	if w.Overlap == "" && w.Kind != KindAlone {
+		b.WriteString("the only finding so far; others would join by ")
+	}
 	switch w.Kind {
 	case KindAlone:
 		return "nothing ties it to another finding"
 	case KindSecret:
-		return "the same secret, by its fingerprint"
+		return b.String() + "the same secret, by its fingerprint"
 	case KindCertificate:
 		b.WriteString("the same certificate with the same kind of flaw (" + strings.Join(w.Marks, ", ") + ")")
 	case KindAdvisory:
@@ -151,7 +154,10 @@ func form(in []tied) Case {
 		if i == 0 && len(in) > 1 {
 			other = in[1]
 		}
-		w := Why{Kind: t.Kind, Marks: common, Place: t.Place, Overlap: compareSets(t.Marks, other.Marks)}
+		w := Why{Kind: t.Kind, Marks: common, Place: t.Place}
+		if len(in) > 1 {
+			w.Overlap = compareSets(t.Marks, other.Marks)
+		}
 		if t.Host != t.Asset && t.Kind != KindSecret && t.Kind != KindAlone {
 			w.Alias = t.Host
 		}

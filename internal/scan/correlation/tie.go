@@ -62,6 +62,14 @@ func TieOf(m Member, aliases Aliases) Tie {
 	return t.weakness(m, at, topic)
 }
 
+// BucketOf returns the bucket of m's tie, empty where nothing ties it to others.
+func BucketOf(m Member, aliases Aliases) string {
+	if t := TieOf(m, aliases); t.Kind != KindAlone {
+		return t.Bucket
+	}
+	return ""
+}
+
 // tie completes t: parts name its bucket within its kind.
 func (t Tie) tie(kind Kind, marks []string, parts ...string) Tie {
 	t.Kind, t.Marks = kind, marks

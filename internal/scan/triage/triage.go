@@ -77,6 +77,9 @@ type Finding struct {
 	// number of the history entry that made the finding what it is.
 	Revision int64
 	Entries  int64 // length of the history; entries are numbered from 1
+
+	Case uid.Case // of findings that are one real issue; empty until it was correlated
+	Risk int      // 0–100 as it was weighed last (package correlation); -1 until it was
 }
 
 // At returns the finding as it stands at now: an acceptance whose time is over is none.
@@ -129,6 +132,7 @@ type Filter struct {
 	Unseen     bool    // only those with a decision that complete scans no longer see
 	KEV        bool    // only those with a CVE id that is known to be exploited
 	MinEPSS    float64 // only those with a CVE id of at least this EPSS score, 0–1; 0 = any
+	Case       uid.Case
 
 	FirstFrom, FirstTo time.Time
 	LastFrom, LastTo   time.Time
@@ -139,8 +143,9 @@ type Sort string
 
 // Orders. What is new is what was opened last: the order of a list stays as it is while scans see the findings again.
 const (
-	Worst  Sort = "severity" // worst first, and of one severity the newest
-	Newest Sort = "newest"
+	Worst    Sort = "severity" // worst first, and of one severity the newest
+	Newest   Sort = "newest"
+	Riskiest Sort = "risk"
 )
 
 // Query asks for a page of findings.

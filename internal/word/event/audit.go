@@ -92,7 +92,11 @@ const (
 	FindingSummaryRead Audit = "finding.summary.read"
 	FindingDecided     Audit = "finding.triaged"
 	FindingsDecided    Audit = "findings.triaged" // many in one call
-	FindingExpired     Audit = "finding.expired"  // the server opened findings whose acceptance had ended
+	CaseListed         Audit = "case.listed"
+	CaseRead           Audit = "case.read"
+	CaseSplit          Audit = "case.split"      // a person took a finding out of a case
+	CaseJoined         Audit = "case.joined"     // a person put findings into a case
+	FindingExpired     Audit = "finding.expired" // the server opened findings whose acceptance had ended
 )
 
 // What an organization used.

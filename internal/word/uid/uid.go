@@ -29,6 +29,8 @@ type (
 	Batch string
 	// Finding identifies a weakness in its life over scans.
 	Finding string
+	// Case identifies findings of several engines that are one real issue.
+	Case string
 	// Asset identifies an entry of the inventory.
 	Asset string
 	// Report identifies a recurring report.

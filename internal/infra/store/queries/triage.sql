@@ -2,7 +2,7 @@
 
 -- name: triage.rows
 SELECT f.id, f.engine, f.fingerprint, f.status, f.severity, f.first_seen_at, f.last_seen_at, f.fixed_at, f.scan, f.engines,
-       f.first_scan, f.unseen_at, f.decision, f.revision, f.entries, d.doc
+       f.first_scan, f.unseen_at, f.decision, f.revision, f.entries, f.case_id, f.risk, d.doc
 FROM finding f JOIN finding_doc d ON d.org = f.org AND d.id = f.id
 WHERE f.org = $1 AND f.id IN ($2 /*list*/);
 
@@ -15,6 +15,10 @@ FROM finding f WHERE f.org = $1;
 SELECT 0, f.id
 FROM finding f WHERE f.org = $1;
 
+-- name: triage.risky
+SELECT f.risk, f.id
+FROM finding f WHERE f.org = $1;
+
 -- CROSS JOIN: the findings of a CVE id are looked up one by one, whatever the planner believes.
 -- name: triage.worst_cve
 SELECT f.place, f.id
@@ -22,6 +26,10 @@ FROM finding_cve k CROSS JOIN finding f WHERE k.org = $1 AND f.org = k.org AND f
 
 -- name: triage.newest_cve
 SELECT 0, f.id
+FROM finding_cve k CROSS JOIN finding f WHERE k.org = $1 AND f.org = k.org AND f.id = k.id;
+
+-- name: triage.risky_cve
+SELECT f.risk, f.id
 FROM finding_cve k CROSS JOIN finding f WHERE k.org = $1 AND f.org = k.org AND f.id = k.id;
 
 -- name: triage.any

@@ -66,6 +66,7 @@ func tables() []string {
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
 		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
 		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
+		"finding_case", "finding_case_history", "finding_case_pin", "finding_case_state", "host_alias",
 		"report", "report_run", "usage_call", "usage_scan",
 		"webhook", "scan_callback", "hook_event", "hook_delivery", "hook_attempt",
 		"scan_template", "scan_template_tag", "scan_template_word", "scan_template_run",
@@ -118,6 +119,8 @@ type estate struct {
 	finding uid.Finding
 	reports reportEstate
 	hooks   hookEstate
+	inCase  uid.Case  // that the finding is in
+	aliased scan.Scan // that learned a name's address
 
 	template template.Template // with a schedule, a run and a scan of it
 }
@@ -171,6 +174,7 @@ type attempt func(ctx context.Context) (any, error)
 func isolation(t *testing.T, h *house) {
 	mine, other := h.furnish(t, h.theirs, 1), h.furnish(t, h.ours, 2)
 	h.furnishTriage(t, other.finding)
+	h.furnishCases(t, &other)
 	h.furnishUsage(t)
 	before := h.dump(t, h.ours)
 	if len(before) < len(tables())-1 {
@@ -233,6 +237,8 @@ func (h *house) readers(o estate) []portTries {
 		h.reportReaders(o),
 		h.hookReaders(o),
 		h.triageReaders(o),
+		h.caseReaders(o),
+		h.caseFollowers(o),
 		h.usageReaders(),
 		{port: reflect.TypeFor[tenant.Store](), tries: map[string]attempt{
 			"Organization": func(ctx context.Context) (any, error) {

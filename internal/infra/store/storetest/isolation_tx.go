@@ -59,6 +59,7 @@ func (h *house) writers(mine, o estate) []portTries {
 		h.reportWriters(o.reports),
 		h.hookWriters(o),
 		h.triageWriters(o),
+		h.caseWriters(o),
 		{port: reflect.TypeFor[tenant.Tx](), tries: map[string]attempt{
 			"SettingsForUpdate": inTenant(func(ctx context.Context, tx tenant.Tx) error { _, err := tx.SettingsForUpdate(ctx); return err }),
 			"PutSettings": inTenant(func(ctx context.Context, tx tenant.Tx) error {

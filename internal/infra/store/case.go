@@ -1,0 +1,676 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"assay.dev/assay/internal/audit"
+	"assay.dev/assay/internal/scan/correlation"
+	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/word/fault"
+	"assay.dev/assay/internal/word/uid"
+)
+
+// CaseStore implements correlation.Store.
+type CaseStore struct {
+	reader
+	changer[correlation.Tx]
+}
+
+var (
+	_ correlation.Store = CaseStore{}
+	_ correlation.Tx    = (*Tx)(nil)
+)
+
+// Cases is the view of findings that are one real issue.
+func (s *Store) Cases() CaseStore { return CaseStore{reader{s}, changer[correlation.Tx]{s}} }
+
+func missingCase() error { return fault.Missing("case") }
+
+// Case returns one case of the organization, a NotFound fault where there is none.
+func (r CaseStore) Case(ctx context.Context, org uid.Org, id uid.Case) (correlation.Record, error) {
+	var c correlation.Record
+	if !uid.Valid(string(id)) {
+		return c, missingCase()
+	}
+	found := false
+	err := r.each(ctx, org, "case.row", []any{string(id)}, func(rows *sql.Rows) error {
+		var err error
+		found = true
+		c, err = caseRow(rows)
+		return err
+	})
+	if err == nil && !found {
+		err = missingCase()
+	}
+	return c, err
+}
+
+// caseRow reads a row of case.row or case.rows.
+func caseRow(rows *sql.Rows) (correlation.Record, error) {
+	var c correlation.Record
+	var engines []byte
+	var cves string
+	var into sql.NullString
+	var severity, first, last, fixed int64
+	err := rows.Scan(&c.ID, &c.Title, &severity, &c.Confidence, &c.Status, &c.Kind, &c.Asset, &engines, &cves, &c.Members, &c.Risk,
+		&first, &last, &fixed, &into, &c.Entries)
+	if err != nil {
+		return c, internal("a case can't be read", err)
+	}
+	c.Severity = finding.Severities()[min(max(severity, 0), 4)]
+	c.FirstSeenAt, c.LastSeenAt, c.FixedAt, c.MergedInto = timeOf(first), timeOf(last), timeOf(fixed), uid.Case(into.String)
+	c.CVE = strings.Fields(cves)
+	c.Engines, err = texts[string]("engines", engines)
+	return c, err
+}
+
+// CaseMembers returns the findings of a case, oldest first, at most correlation.MaxShown.
+func (r CaseStore) CaseMembers(ctx context.Context, org uid.Org, id uid.Case) ([]correlation.Standing, error) {
+	var out []correlation.Standing
+	err := r.view(ctx, org, func(ctx context.Context, v *View) error {
+		ids, err := caseFindings(ctx, &v.handle, id, correlation.MaxShown)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		out, err = standings(ctx, &v.handle, ids)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b correlation.Standing) int { return strings.Compare(string(a.Finding), string(b.Finding)) })
+	return out, r.reader.s.enrichStandings(ctx, out)
+}
+
+func caseFindings(ctx context.Context, h *handle, id uid.Case, limit int) ([]uid.Finding, error) {
+	return findingIDs(ctx, h, "case.members", []any{string(id), int64(limit)})
+}
+
+func findingIDs(ctx context.Context, h *handle, name string, args []any) ([]uid.Finding, error) {
+	var out []uid.Finding
+	err := h.each(ctx, name, args, func(rows *sql.Rows) error {
+		var id uid.Finding
+		if err := rows.Scan(&id); err != nil {
+			return internal("a finding can't be read", err)
+		}
+		out = append(out, id)
+		return nil
+	})
+	return out, err
+}
+
+// standings reads findings as they stand in their cases; at most 500.
+func standings(ctx context.Context, h *handle, ids []uid.Finding) ([]correlation.Standing, error) {
+	out := make([]correlation.Standing, 0, len(ids))
+	seen := make(map[uid.Finding]bool, len(ids)) // what fills a list up comes back on PostgreSQL
+	err := eachOf(ctx, h, "case.standings", nil, ids, func(rows *sql.Rows) error {
+		f, err := standingRow(rows)
+		if !seen[f.Finding] {
+			seen[f.Finding] = true
+			out = append(out, f)
+		}
+		return err
+	})
+	return out, err
+}
+
+func standingRow(rows *sql.Rows) (correlation.Standing, error) {
+	var f correlation.Standing
+	var engines, why, doc []byte
+	var in sql.NullString
+	var first, last, fixed, since int64
+	err := rows.Scan(&f.Finding, &f.Engine, &engines, &f.Scan, &f.Status, &first, &last, &fixed, &in, &since, &why, &f.Bucket, &f.Risk, &doc)
+	if err != nil {
+		return f, internal("a finding can't be read", err)
+	}
+	f.FirstSeenAt, f.LastSeenAt, f.FixedAt, f.Since, f.Case = timeOf(first), timeOf(last), timeOf(fixed), timeOf(since), uid.Case(in.String)
+	if f.Engines, err = texts[string]("engines", engines); err != nil {
+		return f, err
+	}
+	var d beliefDoc
+	if err := decode("case_why", why, &d); err != nil {
+		return f, err
+	}
+	f.Belief = d.belief()
+	f.Observation, err = observationOf(doc)
+	return f, err
+}
+
+// beliefDoc is how it is kept why a finding is in its case. Its names are data: one is never renamed.
+type beliefDoc struct {
+	Kind      correlation.Kind    `json:"kind"`
+	Marks     []string            `json:"marks,omitempty"`
+	Overlap   correlation.Overlap `json:"overlap,omitempty"`
+	Place     string              `json:"place,omitempty"`
+	Alias     string              `json:"alias,omitempty"`
+	Hand      string              `json:"hand,omitempty"`
+	ActorKind audit.ActorKind     `json:"actorKind,omitempty"`
+	Actor     string              `json:"actor,omitempty"`
+}
+
+func (d beliefDoc) belief() correlation.Belief {
+	return correlation.Belief{
+		Why:  correlation.Why{Kind: d.Kind, Marks: d.Marks, Overlap: d.Overlap, Place: d.Place, Alias: d.Alias},
+		Hand: d.Hand, By: correlation.Author{Kind: d.ActorKind, ID: d.Actor},
+	}
+}
+
+func beliefText(b correlation.Belief) (string, error) {
+	return encode(beliefDoc{
+		Kind: b.Kind, Marks: b.Marks, Overlap: b.Overlap, Place: b.Place, Alias: b.Alias, Hand: b.Hand, ActorKind: b.By.Kind, Actor: b.By.ID,
+	})
+}
+
+// enrichStandings looks up what public sources say of the findings' CVE ids.
+func (s *Store) enrichStandings(ctx context.Context, list []correlation.Standing) error {
+	var cves []string
+	for i := range list {
+		cves = append(cves, list[i].CVE...)
+	}
+	if len(cves) == 0 {
+		return nil
+	}
+	known, err := s.KnownIntel(ctx, cves)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		list[i].Intel = known.Assess(list[i].CVE, list[i].CVSS != nil)
+	}
+	return nil
+}
+
+// caseEntryDoc is how an entry of a case's history is kept. Its names are data.
+type caseEntryDoc struct {
+	ActorKind audit.ActorKind `json:"actorKind,omitempty"`
+	Actor     string          `json:"actor,omitempty"`
+	Other     uid.Case        `json:"other,omitempty"`
+	Findings  []uid.Finding   `json:"findings,omitempty"`
+	Count     int             `json:"count"`
+	Reason    string          `json:"reason,omitempty"`
+}
+
+// CaseHistory returns a case's entries, newest first, at most correlation.MaxShown.
+func (r CaseStore) CaseHistory(ctx context.Context, org uid.Org, id uid.Case) ([]correlation.Entry, error) {
+	var out []correlation.Entry
+	err := r.each(ctx, org, "case.history", []any{string(id), int64(correlation.MaxShown)}, func(rows *sql.Rows) error {
+		e := correlation.Entry{Case: id}
+		var at int64
+		var doc []byte
+		if err := rows.Scan(&e.Seq, &at, &e.Kind, &doc); err != nil {
+			return internal("a case's history can't be read", err)
+		}
+		var d caseEntryDoc
+		if err := decode("doc", doc, &d); err != nil {
+			return err
+		}
+		e.At, e.By = timeOf(at), correlation.Author{Kind: d.ActorKind, ID: d.Actor}
+		e.Other, e.Findings, e.Count, e.Reason = d.Other, d.Findings, d.Count, d.Reason
+		out = append(out, e)
+		return nil
+	})
+	return out, err
+}
+
+// CaseLooks returns of each engine and target the last complete scan of any of the hosts since the given time.
+func (r CaseStore) CaseLooks(ctx context.Context, org uid.Org, hosts []string, since time.Time) ([]correlation.Look, error) {
+	var out []correlation.Look
+	err := r.view(ctx, org, func(ctx context.Context, v *View) error {
+		out = nil
+		for _, host := range hosts[:min(len(hosts), correlation.MaxShown)] {
+			err := v.each(ctx, "case.looks", []any{host, micros(since)}, func(rows *sql.Rows) error {
+				var l correlation.Look
+				var at int64
+				err := rows.Scan(&l.Engine, &l.Scan, &l.Target, &at)
+				l.At = timeOf(at)
+				out = append(out, l)
+				return readFault(err)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Aliases returns which hosts of the organization are one asset.
+func (r CaseStore) Aliases(ctx context.Context, org uid.Org) (correlation.Aliases, error) {
+	var sets [][]string
+	err := r.each(ctx, org, "case.aliases", nil, func(rows *sql.Rows) error {
+		var name, address string
+		if err := rows.Scan(&name, &address); err != nil {
+			return internal("an alias can't be read", err)
+		}
+		if n := len(sets); n > 0 && sets[n-1][0] == name {
+			sets[n-1] = append(sets[n-1], address)
+		} else {
+			sets = append(sets, []string{name, address})
+		}
+		return nil
+	})
+	return correlation.NewAliases(sets...), err
+}
+
+// CaseFindings returns the ids of a case's members, oldest first; NotFound where there is no such case.
+func (t *Tx) CaseFindings(ctx context.Context, id uid.Case, limit int) ([]uid.Finding, error) {
+	if !uid.Valid(string(id)) {
+		return nil, missingCase()
+	}
+	ids, err := caseFindings(ctx, &t.handle, id, limit)
+	if err == nil && len(ids) == 0 {
+		err = missingCase()
+	}
+	return ids, err
+}
+
+// gathering is one call of Gather.
+type gathering struct {
+	t       *Tx
+	aliases correlation.Aliases
+	scene   correlation.Scene
+	known   map[uid.Finding]bool
+	buckets map[string]bool
+	cases   map[uid.Case]bool
+}
+
+// Gather returns findings with all that may be one case with any of them, and holds the organization's cases until the
+// unit ends.
+func (t *Tx) Gather(ctx context.Context, seeds []uid.Finding, aliases correlation.Aliases) (correlation.Scene, error) {
+	g := gathering{
+		t: t, aliases: aliases, scene: correlation.Scene{Cases: map[uid.Case]correlation.Record{}}, known: map[uid.Finding]bool{},
+		buckets: map[string]bool{}, cases: map[uid.Case]bool{},
+	}
+	if _, err := t.exec(ctx, "case.hold"); err != nil {
+		return g.scene, err
+	}
+	for next := seeds; len(next) > 0; {
+		var err error
+		if next, err = g.step(ctx, next); err != nil {
+			return g.scene, err
+		}
+	}
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(g.cases)), maxRows) {
+		err := eachOf(ctx, &t.handle, "case.rows", nil, part, func(rows *sql.Rows) error {
+			c, err := caseRow(rows)
+			g.scene.Cases[c.ID] = c
+			return err
+		})
+		if err != nil {
+			return g.scene, err
+		}
+	}
+	return g.scene, t.s.enrichStandings(ctx, g.scene.Findings)
+}
+
+// step reads findings and returns those that belong with them and aren't known yet.
+func (g *gathering) step(ctx context.Context, ids []uid.Finding) ([]uid.Finding, error) {
+	var buckets []string
+	var cases []uid.Case
+	var fresh []uid.Finding
+	for _, id := range ids {
+		if !g.known[id] {
+			g.known[id] = true
+			fresh = append(fresh, id)
+		}
+	}
+	more := map[uid.Finding]bool{}
+	for part := range slices.Chunk(fresh, maxRows) {
+		list, err := standings(ctx, &g.t.handle, part)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range list {
+			buckets = g.bucketsOf(buckets, f)
+			if f.Case != "" && !g.cases[f.Case] {
+				g.cases[f.Case] = true
+				cases = append(cases, f.Case)
+			}
+		}
+		g.scene.Findings = append(g.scene.Findings, list...)
+		if err := g.pins(ctx, part, more); err != nil {
+			return nil, err
+		}
+	}
+	if err := idsOf(ctx, g.t, "case.in_buckets", buckets, more); err != nil {
+		return nil, err
+	}
+	if err := idsOf(ctx, g.t, "case.in_cases", cases, more); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(more, func(id uid.Finding, _ bool) bool { return g.known[id] })
+	return slices.Sorted(maps.Keys(more)), nil
+}
+
+// bucketsOf adds the bucket that a finding is in and the one it is to be in.
+func (g *gathering) bucketsOf(list []string, f correlation.Standing) []string {
+	for _, b := range []string{f.Bucket, correlation.BucketOf(f.Member, g.aliases)} {
+		if b != "" && !g.buckets[b] {
+			g.buckets[b] = true
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+func idsOf[T ~string](ctx context.Context, t *Tx, name string, values []T, into map[uid.Finding]bool) error {
+	for part := range slices.Chunk(values, maxRows) {
+		err := eachOf(ctx, &t.handle, name, nil, part, func(rows *sql.Rows) error {
+			var id uid.Finding
+			if err := rows.Scan(&id); err != nil {
+				return internal("a finding can't be read", err)
+			}
+			into[id] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *gathering) pins(ctx context.Context, ids []uid.Finding, more map[uid.Finding]bool) error {
+	type ends struct{ a, b uid.Finding }
+	seen := map[ends]bool{}
+	return eachOf(ctx, &g.t.handle, "case.pins", nil, ids, func(rows *sql.Rows) error {
+		var p correlation.Pin
+		var was sql.NullString
+		var at, own int64
+		if err := rows.Scan(&p.Finding, &p.Other, &was, &p.Reason, &p.By.Kind, &p.By.ID, &at, &own); err != nil {
+			return internal("a correction of a case can't be read", err)
+		}
+		if p.Other != "" {
+			more[p.Other] = true
+		}
+		if p.Was, p.At = uid.Case(was.String), timeOf(at); own == 1 && !seen[ends{p.Finding, p.Other}] {
+			seen[ends{p.Finding, p.Other}] = true
+			g.scene.Pins = append(g.scene.Pins, p)
+		}
+		return nil
+	})
+}
+
+// PutPins adds what a person said.
+func (t *Tx) PutPins(ctx context.Context, pins []correlation.Pin) error {
+	var rows [][]any
+	for _, p := range pins {
+		row := func(a, b uid.Finding, own bool) []any {
+			return []any{string(a), string(b), orNull(p.Was), p.Reason, string(p.By.Kind), p.By.ID, micros(p.At), flag(own)}
+		}
+		rows = append(rows, row(p.Finding, p.Other, true))
+		if p.Other != "" {
+			rows = append(rows, row(p.Other, p.Finding, false))
+		}
+	}
+	_, err := t.insertMany(ctx, "case.pin_add", rows)
+	return err
+}
+
+// DropPins takes pins back, each from both its ends.
+func (t *Tx) DropPins(ctx context.Context, pins []correlation.Pin) error {
+	for _, p := range pins {
+		if _, err := t.exec(ctx, "case.pin_remove", string(p.Finding), string(p.Other)); err != nil {
+			return err
+		}
+		if p.Other == "" {
+			continue
+		}
+		if _, err := t.exec(ctx, "case.pin_remove", string(p.Other), string(p.Finding)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// casePlace sorts cases worst first and then by when they were seen last, as a falling number.
+func casePlace(c correlation.Record) int64 { return placeOf(c.Severity, c.LastSeenAt) }
+
+// PutPlan writes what changed of cases.
+func (t *Tx) PutPlan(ctx context.Context, p correlation.Plan) error {
+	rows := make([][]any, 0, len(p.Cases))
+	for _, c := range p.Cases {
+		rows = append(rows, []any{
+			string(c.ID), c.Title, int64(c.Severity.Rank()), string(c.Confidence), string(c.Status), string(c.Kind), c.Asset, list(c.Engines),
+			strings.Join(c.CVE, " "), caseWords(c), int64(c.Members), int64(c.Risk), casePlace(c), micros(c.FirstSeenAt), micros(c.LastSeenAt),
+			micros(c.FixedAt), orNull(c.MergedInto), c.Entries,
+		})
+	}
+	if _, err := t.insertMany(ctx, "case.put", rows); err != nil {
+		return err
+	}
+	rows = make([][]any, 0, len(p.Findings))
+	for _, f := range p.Findings {
+		why, err := beliefText(f.Belief)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []any{
+			string(f.Finding), string(f.Case), strconv.FormatInt(micros(f.Since), 10), why, f.Bucket, strconv.Itoa(f.Risk),
+		})
+	}
+	if _, err := t.insertMany(ctx, "case.place", rows); err != nil {
+		return err
+	}
+	rows = make([][]any, 0, len(p.Entries))
+	for _, e := range p.Entries {
+		doc, err := encode(caseEntryDoc{
+			ActorKind: e.By.Kind, Actor: e.By.ID, Other: e.Other, Findings: e.Findings, Count: e.Count, Reason: e.Reason,
+		})
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []any{string(e.Case), e.Seq, micros(e.At), string(e.Kind), doc})
+	}
+	_, err := t.insertMany(ctx, "case.history_add", rows)
+	return err
+}
+
+// caseWords is the text that a search over cases looks at, each word after a space.
+func caseWords(c correlation.Record) string {
+	var b strings.Builder
+	for _, w := range words(maxWords, c.Title, c.Asset) {
+		b.WriteString(" " + w)
+	}
+	return b.String()
+}
+
+// CaseFeed implements what correlation.Follower reads, over all organizations, for the server only.
+type CaseFeed struct{ reader }
+
+var (
+	_ correlation.Journal  = CaseFeed{}
+	_ correlation.Findings = CaseFeed{}
+)
+
+// CaseFeed is the view of whoever keeps cases in step with findings.
+func (s *Store) CaseFeed() CaseFeed { return CaseFeed{reader{s}} }
+
+// CaseNews implements correlation.Journal.
+func (r CaseFeed) CaseNews(ctx context.Context, limit int) ([]correlation.News, int64, error) {
+	var out []correlation.News
+	var last int64
+	err := r.oneOfAll(ctx, func(ctx context.Context, v *View) error {
+		out, last = nil, 0
+		return v.each(ctx, "all.case.news", []any{int64(limit)}, func(rows *sql.Rows) error {
+			var n correlation.News
+			var typ, subject string
+			var data []byte
+			if err := rows.Scan(&n.Seq, &n.Org, &typ, &subject, &data); err != nil {
+				return internal("an event can't be read", err)
+			}
+			last = n.Seq
+			var d struct {
+				ScanID     string        `json:"scanId"`
+				FindingIDs []uid.Finding `json:"findingIds"`
+			}
+			switch typ {
+			case "scan.completed", "scan.failed", "scan.cancelled":
+				n.Scan = uid.Scan(subject)
+			case "finding.triaged", "finding.reopened", "finding.fixed":
+				if json.Unmarshal(data, &d) != nil || d.ScanID != "" { // the scan's end tells of what it did
+					return nil
+				}
+				n.Findings = d.FindingIDs
+			default:
+				return nil
+			}
+			out = append(out, n)
+			return nil
+		})
+	})
+	return out, last, err
+}
+
+func following() audit.Event { return audit.Bookkeeping("how far cases are in step with findings") }
+
+// CaseNewsDone implements correlation.Journal.
+func (r CaseFeed) CaseNewsDone(ctx context.Context, last int64) error {
+	return r.s.changeAll(ctx, following(), func(ctx context.Context, t *Tx) error {
+		_, err := t.exec(ctx, "all.case.cursor_move", last)
+		return err
+	})
+}
+
+// Uncorrelated implements correlation.Journal.
+func (r CaseFeed) Uncorrelated(ctx context.Context, limit int) (uid.Org, []uid.Finding, error) {
+	var org uid.Org
+	err := r.oneOfAll(ctx, func(ctx context.Context, v *View) error {
+		return optional(v.row(ctx, "all.case.uncased", nil, &org))
+	})
+	if err != nil || org == "" {
+		return "", nil, err
+	}
+	ids, err := r.ids(ctx, org, "case.uncased", int64(limit))
+	return org, ids, err
+}
+
+func (r CaseFeed) ids(ctx context.Context, org uid.Org, name string, args ...any) ([]uid.Finding, error) {
+	var out []uid.Finding
+	err := r.read(ctx, org, true, func(ctx context.Context, v *View) error {
+		var err error
+		out, err = findingIDs(ctx, &v.handle, name, args)
+		return err
+	})
+	return out, err
+}
+
+// ScanFindings implements correlation.Findings.
+func (r CaseFeed) ScanFindings(ctx context.Context, org uid.Org, scan uid.Scan, after uid.Finding, limit int) ([]uid.Finding, error) {
+	return r.ids(ctx, org, "case.scan_findings", string(scan), string(after), int64(limit))
+}
+
+// FixedFindings implements correlation.Findings.
+func (r CaseFeed) FixedFindings(ctx context.Context, org uid.Org, scan uid.Scan, after uid.Finding, limit int) ([]uid.Finding, error) {
+	return r.ids(ctx, org, "case.fixed_findings", string(scan), string(after), int64(limit))
+}
+
+// HostFindings implements correlation.Findings.
+func (r CaseFeed) HostFindings(ctx context.Context, org uid.Org, host string, after uid.Finding, limit int) ([]uid.Finding, error) {
+	return r.ids(ctx, org, "case.host_findings", host, string(after), int64(limit))
+}
+
+// EachFinding implements correlation.Findings.
+func (r CaseFeed) EachFinding(ctx context.Context, org uid.Org, after uid.Finding, limit int) ([]uid.Finding, error) {
+	return r.ids(ctx, org, "case.all_findings", string(after), int64(limit))
+}
+
+// IntelStamp implements correlation.Journal.
+func (r CaseFeed) IntelStamp(ctx context.Context) (string, error) {
+	loaded, err := r.s.Intel().IntelSources(ctx)
+	var b strings.Builder
+	for _, l := range loaded {
+		b.WriteString(string(l.Source) + " " + l.SHA256 + " ")
+	}
+	return strings.TrimSpace(b.String()), err
+}
+
+// Outdated implements correlation.Journal.
+func (r CaseFeed) Outdated(ctx context.Context, stamp string) (uid.Org, uid.Finding, error) {
+	var org uid.Org
+	var after uid.Finding
+	err := r.oneOfAll(ctx, func(ctx context.Context, v *View) error {
+		return optional(v.row(ctx, "all.case.outdated", []any{stamp, string(uid.System)}, &org, &after))
+	})
+	return org, after, err
+}
+
+// KeepPass implements correlation.Journal.
+func (r CaseFeed) KeepPass(ctx context.Context, org uid.Org, stamp string, after uid.Finding, done bool) error {
+	end := ""
+	if done {
+		end = stamp
+	}
+	return r.s.change(ctx, org, following(), func(ctx context.Context, t *Tx) error {
+		_, err := t.exec(ctx, "case.pass_keep", end, stamp, string(after))
+		return err
+	})
+}
+
+// LearnAliases implements correlation.Findings: from what the scan says of hosts that have a name.
+func (r CaseFeed) LearnAliases(ctx context.Context, org uid.Org, scan uid.Scan) ([]string, error) {
+	var pairs [][]any
+	for after := ""; ; {
+		n := 0
+		err := r.each(ctx, org, "case.scan_hosts", []any{string(scan), after}, func(rows *sql.Rows) error {
+			var doc []byte
+			if err := rows.Scan(&after, &doc); err != nil {
+				return internal("an asset can't be read", err)
+			}
+			n++
+			pairs = append(pairs, aliasRows(after, doc, r.s.now())...)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n < maxRows {
+			break
+		}
+	}
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	hosts := map[string]bool{}
+	err := r.s.change(ctx, org, following(), func(ctx context.Context, t *Tx) error {
+		clear(hosts)
+		return t.eachMany(ctx, "case.alias_add", pairs, func(rows *sql.Rows) error {
+			var name, address string
+			if err := rows.Scan(&name, &address); err != nil {
+				return internal("an alias can't be read", err)
+			}
+			hosts[name], hosts[address] = true, true
+			return nil
+		})
+	})
+	return slices.Sorted(maps.Keys(hosts)), err
+}
+
+// maxAliases bounds what one host asset may say of itself.
+const maxAliases = 64
+
+// aliasRows are a host's addresses, where it has a name.
+func aliasRows(name string, attributes []byte, now time.Time) [][]any {
+	var d struct {
+		Address   string   `json:"address"`
+		Addresses []string `json:"addresses"`
+	}
+	if json.Unmarshal(attributes, &d) != nil {
+		return nil
+	}
+	var out [][]any
+	for _, pair := range correlation.AliasPairs(name, append(d.Addresses, d.Address)) {
+		if len(out) < maxAliases {
+			out = append(out, []any{pair[0], pair[1], micros(now)})
+		}
+	}
+	return out
+}
