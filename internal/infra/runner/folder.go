@@ -13,7 +13,10 @@ import (
 
 // Folder is a run's scratch folder for the engine's own reading and writing; it implements engine.Files. What programs
 // made in it is hostile: links aren't followed out of it, and only regular files are read.
-type Folder struct{ root *os.Root }
+type Folder struct {
+	root  *os.Root
+	owner int // to whom what is written belongs; -1 = to the server's user
+}
 
 // OpenFolder opens the scratch folder dir. The caller closes it.
 func OpenFolder(dir string) (*Folder, error) {
@@ -21,35 +24,75 @@ func OpenFolder(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, fault.CodeInternal, "the scan's scratch folder can't be opened").Because(err)
 	}
-	return &Folder{root: root}, nil
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, fault.New(fault.Internal, fault.CodeInternal, "the scan's scratch folder can't be opened").Because(errors.Join(err, root.Close()))
+	}
+	return &Folder{root: root, owner: foreign(info)}, nil
 }
 
 // Close lets the folder go.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Write implements engine.Files. Folders on the way are made.
+// Write implements engine.Files. Folders on the way are made. What is written belongs to the folder's owner, whom the
+// run's programs run as.
 func (f *Folder) Write(name string, content []byte) error {
-	if dir := filepath.Dir(name); dir != "." {
-		if err := f.root.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	return f.root.WriteFile(name, content, 0o600)
+	return f.create(name, func(file *os.File) error {
+		_, err := file.Write(content)
+		return err
+	})
 }
 
 // Copy implements engine.FileCopier: the kernel copies from file to file, sharing blocks where the file system can.
 func (f *Folder) Copy(name string, from fs.File) error {
-	if dir := filepath.Dir(name); dir != "." {
-		if err := f.root.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
+	return f.create(name, func(file *os.File) error {
+		_, err := io.Copy(file, from)
+		return err
+	})
+}
+
+// create makes a file and lets fill write it.
+func (f *Folder) create(name string, fill func(*os.File) error) error {
+	if !filepath.IsLocal(name) {
+		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrInvalid}
 	}
-	to, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := f.makeFolders(filepath.Dir(name)); err != nil {
+		return err
+	}
+	// Never into a file that is there: it may be another name of one elsewhere.
+	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
-	return errors.Join(err, to.Close())
+	if f.owner >= 0 {
+		err = file.Chown(f.owner, f.owner)
+	}
+	if err == nil {
+		err = fill(file)
+	}
+	return errors.Join(err, file.Close())
+}
+
+func (f *Folder) makeFolders(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := f.makeFolders(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := f.root.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+	if f.owner >= 0 {
+		return f.root.Lchown(dir, f.owner, f.owner)
+	}
+	return nil
 }
 
 // Open implements engine.Files.

@@ -38,6 +38,9 @@ type Launcher struct {
 // four seconds), SIGKILL; Exit.Canceled tells. Whatever is left of the group after the program's own end is killed
 // too, as is every descendant that left the group but carries this run's mark.
 //
+// The program is confined as far as this machine allows; see Runner.Holds. Where the operator requires more than that,
+// nothing starts: ENGINE_NOT_AVAILABLE.
+//
 // An exit code other than 0 is no error. Errors are: ENGINE_NOT_AVAILABLE (no such program), Internal (it can't be
 // started, a descendant can't be killed, or a writer refused its output: the program is then stopped).
 func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, error) {
@@ -53,6 +56,9 @@ func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 	if err := ctx.Err(); err != nil {
 		return engine.Exit{Code: -1, Canceled: true}, nil //nolint:nilerr // being cancelled is an outcome, not an error
 	}
+	if err := l.runner.insist(ctx); err != nil {
+		return engine.Exit{Code: -1}, err
+	}
 	// A program whose output can't be kept has nothing more to tell: a writer's error ends it.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -60,16 +66,15 @@ func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 		file: file, args: p.Args, env: env, dir: p.Dir, mark: mark,
 		stdout: &sink{to: p.Stdout, failed: stop}, stderr: &sink{to: p.Stderr, failed: stop},
 		first: firstSignal(p.First), grace: min(max(p.Grace, 0), maxGrace), memory: p.MaxMemory, noNetwork: p.Network == engine.NetworkNone,
+		failed: stop,
 	}
 	if c.dir == "" {
 		c.dir = l.run.Work
 	}
 	if p.Listens != 0 && p.Ready != nil {
 		c.service = &service{port: p.Listens, ready: p.Ready}
-		c.failed = stop
 	}
-	exit, err := c.run(ctx)
-	err = errors.Join(err, c.service.close())
+	exit, err := l.attempt(ctx, c, p)
 	if werr := errors.Join(c.stdout.close(), c.stderr.close()); werr != nil {
 		return exit, fault.New(fault.Internal, fault.CodeInternal, "the engine's output couldn't be kept").Because(werr)
 	}
@@ -81,6 +86,20 @@ func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 		return exit, nil
 	}
 	return exit, fault.New(fault.Internal, fault.CodeInternal, "the engine's program couldn't be run").Because(err)
+}
+
+// attempt runs the child confined as p may be. A program file that just couldn't be started is tried again.
+func (l *Launcher) attempt(ctx context.Context, c *child, p engine.Process) (exit engine.Exit, err error) {
+	for try := 0; ; try++ {
+		if c.cell, err = l.cell(ctx, c, p); err != nil {
+			return engine.Exit{Code: -1}, err
+		}
+		exit, err = c.run(ctx)
+		err = errors.Join(err, c.service.close(), c.cell.close())
+		if c.cell == nil || err == nil || again(ctx, try, err) != nil {
+			return exit, err
+		}
+	}
 }
 
 // firstSignal maps the engine's wish. A server that was started in the background by a shell without job control
@@ -102,6 +121,7 @@ type child struct {
 	memory          int64
 	noNetwork       bool
 	service         *service // nil = it serves nothing
+	cell            *confine // nil = it is not confined
 	failed          func()   // ends the program
 
 	mu       sync.Mutex
@@ -111,13 +131,21 @@ type child struct {
 
 // command makes the command. Its end by ctx is: the first signal to the group, and after the grace the kill.
 func (c *child) command(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, c.file, c.args...) //nolint:gosec // the file is found by bare name in the configured path; the arguments are the engine's typed values
-	cmd.Dir, cmd.Env = c.dir, c.env
+	file, args, env := c.file, c.args, c.env
+	if c.cell != nil {
+		file, args, env = c.cell.command(c.env)
+	}
+	cmd := exec.CommandContext(ctx, file, args...) //nolint:gosec // the file is found by bare name in the configured path; the arguments are the engine's typed values
+	cmd.Dir, cmd.Env = c.dir, env
 	cmd.Stdin = nil // reads as /dev/null
 	cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
 	cmd.Cancel = func() error {
 		c.canceled.Store(true)
-		c.signal(c.first)
+		if c.cell != nil {
+			c.cell.signal(c.first)
+		} else {
+			c.signal(c.first)
+		}
 		time.AfterFunc(c.grace, func() { c.signal(syscall.SIGKILL) })
 		return nil
 	}
@@ -154,6 +182,9 @@ func (c *child) exit(cmd *exec.Cmd, err error) (engine.Exit, error) {
 	}
 	out.CPU = state.UserTime() + state.SystemTime()
 	out.MaxRSS = maxRSS(state)
+	if c.cell != nil {
+		return c.cell.exit(out)
+	}
 	return out, nil
 }
 

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -48,15 +49,18 @@ func (c *child) runOnThread(ctx context.Context) (engine.Exit, error) {
 		return engine.Exit{Code: -1}, err
 	}
 	pid := cmd.Process.Pid
-	c.limit(pid)
-	if c.service != nil {
-		c.service.begin(ctx, dialHost(c.service.port), func() bool { return listensMarked(c.service.port, c.mark) }, c.failed)
+	if c.cell == nil {
+		c.limit(pid)
 	}
+	c.serve(ctx)
 	awaitEnd(pid)
 	// The leader has ended but isn't reaped: its number still stands for this group and no other. What is left of the
 	// group goes now, before Wait, so that no descendant holds the pipes open.
 	c.signal(syscall.SIGKILL)
 	c.hold(0)
+	if c.cell.takesAllAlong() {
+		return c.exit(cmd, cmd.Wait())
+	}
 	sweep, stop := context.WithTimeout(context.WithoutCancel(ctx), sweepTime)
 	defer stop()
 	_, sweepErr := killMarked(sweep, c.mark)
@@ -64,9 +68,24 @@ func (c *child) runOnThread(ctx context.Context) (engine.Exit, error) {
 	return exit, errors.Join(err, sweepErr)
 }
 
-// start starts the program, without a network where that is wanted and can be had.
+// serve begins the engine's conversation with the program.
+func (c *child) serve(ctx context.Context) {
+	if c.service == nil {
+		return
+	}
+	port := c.service.port
+	if c.cell.ownNetwork() {
+		dial := func(ctx context.Context) (net.Conn, error) { return c.cell.link.dial(ctx, port) }
+		c.service.begin(ctx, dial, func() bool { return true }, c.failed)
+		return
+	}
+	c.service.begin(ctx, dialHost(port), func() bool { return listensMarked(port, c.mark) }, c.failed)
+}
+
+// start starts the program, or the helper that confines it; unconfined, it is without a network where that is wanted
+// and can be had.
 func (c *child) start(ctx context.Context) (*exec.Cmd, error) {
-	if c.noNetwork {
+	if c.cell == nil && c.noNetwork {
 		cmd := c.command(ctx)
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Setsid: true, Pdeathsig: syscall.SIGKILL,
@@ -81,18 +100,30 @@ func (c *child) start(ctx context.Context) (*exec.Cmd, error) {
 	for try := 0; ; try++ {
 		cmd := c.command(ctx)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+		if c.cell != nil {
+			cmd.SysProcAttr = c.cell.plan.attributes()
+			cmd.ExtraFiles = []*os.File{c.cell.theirs}
+		}
 		err := c.begin(cmd)
 		if err == nil {
 			return cmd, nil
 		}
-		if try == maxTries || !passing(err) {
+		if err := again(ctx, try, err); err != nil {
 			return nil, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(tryAgain << try):
-		}
+	}
+}
+
+// again waits before a start that failed with err is tried once more; it returns err where that makes no sense.
+func again(ctx context.Context, try int, err error) error {
+	if try == maxTries || !passing(err) {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(tryAgain << try):
+		return nil
 	}
 }
 
@@ -116,13 +147,16 @@ func (c *child) begin(cmd *exec.Cmd) error {
 		return err
 	}
 	c.pgid = cmd.Process.Pid
+	if c.cell != nil {
+		c.cell.started()
+	}
 	return nil
 }
 
-// limit sets the child's limits from outside right after its start, which spares a helper program between the two.
-// For its first instants, commonly while it is still being loaded, the child so runs under the server's own limits,
-// and so would a descendant that it starts in them: these are limits for programs that go astray, not walls against
-// ones that want out. A child that has ended already needs none.
+// limit sets the limits of an unconfined child from outside right after its start. For its first instants, commonly
+// while it is still being loaded, it so runs under the server's own limits, and so would a descendant that it starts in
+// them: these are limits for programs that go astray, not walls against ones that want out. A child that has ended
+// already needs none.
 func (c *child) limit(pid int) {
 	set := func(resource int, n uint64) {
 		_ = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
@@ -150,4 +184,12 @@ func maxRSS(state *os.ProcessState) int64 {
 		return usage.Maxrss << 10
 	}
 	return 0
+}
+
+// foreign returns who owns a folder where that isn't us, else -1.
+func foreign(info os.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return int(stat.Uid)
+	}
+	return -1
 }

@@ -21,7 +21,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
+	"assay.dev/assay/internal/infra/runner/runnertest"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/word/fault"
 )
@@ -35,10 +37,19 @@ type fixture struct {
 	work string
 }
 
-func newFixture(t *testing.T) fixture {
+// helper returns the path of assay-sandbox; a test binary that runs as another user can't build it.
+func helper(tb testing.TB) string {
+	tb.Helper()
+	if path := os.Getenv("ASSAY_TEST_HELPER"); path != "" {
+		return path
+	}
+	return runnertest.Helper(tb)
+}
+
+func newFixture(t *testing.T, sandbox string) fixture {
 	t.Helper()
 	bin := t.TempDir()
-	r, err := New(Config{Path: []string{bin, "/usr/bin", "/bin"}, Scratch: t.TempDir(), Mark: Mark(t.TempDir())})
+	r, err := New(Config{Path: []string{bin, "/usr/bin", "/bin"}, Scratch: t.TempDir(), Mark: Mark(t.TempDir()), Helper: sandbox})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +63,27 @@ func newFixture(t *testing.T) fixture {
 		}
 	})
 	return fixture{Runner: r, bin: bin, work: work}
+}
+
+// eachWay runs a test with and without the sandbox.
+func eachWay(t *testing.T, test func(*testing.T, fixture)) {
+	t.Helper()
+	t.Run("unconfined", func(t *testing.T) { test(t, newFixture(t, "")) })
+	t.Run("confined", func(t *testing.T) { test(t, newFixture(t, helper(t))) })
+}
+
+// nothingLeft fails where a process of the fixture's runs is still there.
+func (f fixture) nothingLeft(t *testing.T) {
+	t.Helper()
+	pids, err := processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if carries(pid, f.mark) && alive(pid) {
+			t.Errorf("process %d outlived its run", pid)
+		}
+	}
 }
 
 func (f fixture) script(t *testing.T, name, body string) {
@@ -112,72 +144,77 @@ func alive(pid int) bool {
 }
 
 func TestEnvironmentIsOnlyTheAllowList(t *testing.T) {
-	f := newFixture(t)
-	t.Setenv("ASSAY_MASTER_KEY", "CANARY")
-	var out bytes.Buffer
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "env", Env: []string{"NMAP_X=1"}, Stdout: &out})
-	if err != nil || exit.Code != 0 {
-		t.Fatal(exit, err)
-	}
-	got := strings.Split(strings.TrimSpace(out.String()), "\n")
-	slices.Sort(got)
-	want := []string{
-		"ASSAY_RUN=" + f.mark + ":" + testScan + ":1", "HOME=" + f.work, "LANG=C.UTF-8", "NMAP_X=1",
-		"PATH=" + f.bin + ":/usr/bin:/bin", "TMPDIR=" + f.work, "TZ=UTC",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		t.Setenv("ASSAY_MASTER_KEY", "CANARY")
+		var out bytes.Buffer
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "env", Env: []string{"NMAP_X=1"}, Stdout: &out})
+		if err != nil || exit.Code != 0 {
+			t.Fatal(exit, err)
+		}
+		got := strings.Split(strings.TrimSpace(out.String()), "\n")
+		slices.Sort(got)
+		want := []string{
+			"ASSAY_RUN=" + f.mark + ":" + testScan + ":1", "HOME=" + f.work, "LANG=C.UTF-8", "NMAP_X=1",
+			"PATH=" + f.bin + ":/usr/bin:/bin", "TMPDIR=" + f.work, "TZ=UTC",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 func TestEnginesCannotOverrideTheEnvironment(t *testing.T) {
-	f := newFixture(t)
-	for _, env := range []string{"PATH=/tmp", "LD_PRELOAD=x.so", "ASSAY_RUN=x", "HOME=/", "novalue", "=x", "A=\x00"} {
-		_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "true", Env: []string{env}})
-		if fault.KindOf(err) != fault.Internal || err == nil {
-			t.Errorf("%q: %v, want an internal fault", env, err)
+	eachWay(t, func(t *testing.T, f fixture) {
+		for _, env := range []string{"PATH=/tmp", "LD_PRELOAD=x.so", "ASSAY_RUN=x", "HOME=/", "novalue", "=x", "A=\x00"} {
+			_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "true", Env: []string{env}})
+			if fault.KindOf(err) != fault.Internal || err == nil {
+				t.Errorf("%q: %v, want an internal fault", env, err)
+			}
 		}
-	}
+	})
 }
 
 func TestProcessHasNoInputNoTerminalAndItsOwnFolder(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "look", `cat; pwd; [ -t 0 ] || echo notty; (: </dev/tty) 2>/dev/null || echo noctty; until [ $(ulimit -n) = 4096 ]; do :; done; ulimit -c; ls -a | wc -l; grep NoNewPrivs /proc/self/status`)
-	var out bytes.Buffer
-	if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "look", Stdout: &out}); err != nil {
-		t.Fatal(err)
-	}
-	want := f.work + "\nnotty\nnoctty\n0\n2\nNoNewPrivs:\t1\n"
-	if got := out.String(); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "look", `cat; pwd; [ -t 0 ] || echo notty; (: </dev/tty) 2>/dev/null || echo noctty; ulimit -c; ls -a | wc -l; grep NoNewPrivs /proc/self/status`)
+		var out bytes.Buffer
+		if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "look", Stdout: &out}); err != nil {
+			t.Fatal(err)
+		}
+		want := f.work + "\nnotty\nnoctty\n0\n2\nNoNewPrivs:\t1\n"
+		if got := out.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
 
 func TestExitTellsCodeAndUse(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "seven", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 7")
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "seven"})
-	if err != nil || exit.Code != 7 || exit.Signaled || exit.Canceled || exit.MaxRSS <= 0 || exit.CPU <= 0 {
-		t.Errorf("%+v, %v", exit, err)
-	}
-	f.script(t, "self", "kill -TERM $$")
-	exit, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "self"})
-	if err != nil || exit.Code != -1 || !exit.Signaled || exit.Canceled {
-		t.Errorf("%+v, %v", exit, err)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "seven", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 7")
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "seven"})
+		if err != nil || exit.Code != 7 || exit.Signaled || exit.Canceled || exit.MaxRSS <= 0 || exit.CPU <= 0 {
+			t.Errorf("%+v, %v", exit, err)
+		}
+		f.script(t, "self", "kill -TERM $$")
+		exit, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "self"})
+		if err != nil || exit.Code != -1 || !exit.Signaled || exit.Canceled {
+			t.Errorf("%+v, %v", exit, err)
+		}
+	})
 }
 
 func TestMissingProgramIsUnavailable(t *testing.T) {
-	f := newFixture(t)
-	_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "no-such-engine"})
-	if !errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")) {
-		t.Errorf("got %v, want ENGINE_NOT_AVAILABLE", err)
-	}
-	for _, name := range []string{"", "/bin/sh", "../sh", "."} {
-		if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: name}); fault.KindOf(err) != fault.Internal {
-			t.Errorf("%q: %v", name, err)
+	eachWay(t, func(t *testing.T, f fixture) {
+		_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "no-such-engine"})
+		if !errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")) {
+			t.Errorf("got %v, want ENGINE_NOT_AVAILABLE", err)
 		}
-	}
+		for _, name := range []string{"", "/bin/sh", "../sh", "."} {
+			if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: name}); fault.KindOf(err) != fault.Internal {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	})
 }
 
 // launchAndCancel starts the script, cancels when it is ready and returns when Launch does.
@@ -199,78 +236,75 @@ func launchAndCancel(t *testing.T, f fixture, p engine.Process) (engine.Exit, *r
 }
 
 func TestCancelEndsTheWholeGroup(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "family", `sh -c 'echo pid $$; sleep 1000' & sh -c 'trap "" INT TERM; echo pid $$; sleep 1000' & echo pid $$; sleep 0.2; echo ready; wait`)
-	exit, out := launchAndCancel(t, f, engine.Process{Program: "family", First: engine.Interrupt, Grace: 100 * time.Millisecond})
-	if !exit.Canceled {
-		t.Errorf("exit = %+v, want canceled", exit)
-	}
-	pids := out.pids(t)
-	if len(pids) != 3 {
-		t.Fatalf("saw %d processes, want 3", len(pids))
-	}
-	for _, pid := range pids {
-		if alive(pid) {
-			t.Errorf("process %d outlived its run", pid)
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "family", `sh -c 'echo pid $$; sleep 1000' & sh -c 'trap "" INT TERM; echo pid $$; sleep 1000' & echo pid $$; sleep 0.2; echo ready; wait`)
+		exit, out := launchAndCancel(t, f, engine.Process{Program: "family", First: engine.Interrupt, Grace: 100 * time.Millisecond})
+		if !exit.Canceled {
+			t.Errorf("exit = %+v, want canceled", exit)
 		}
-	}
+		pids := out.pids(t)
+		if len(pids) != 3 {
+			t.Fatalf("saw %d processes, want 3", len(pids))
+		}
+		f.nothingLeft(t)
+	})
 }
 
 func TestIgnoredSignalIsFollowedByTheKill(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "stubborn", `trap "" INT TERM HUP; echo pid $$; echo ready; while :; do sleep 1000; done`)
-	exit, out := launchAndCancel(t, f, engine.Process{Program: "stubborn", Grace: 50 * time.Millisecond})
-	if !exit.Canceled || !exit.Signaled || exit.Code != -1 {
-		t.Errorf("exit = %+v", exit)
-	}
-	if pids := out.pids(t); len(pids) != 1 || alive(pids[0]) {
-		t.Errorf("the process outlived its run: %v", pids)
-	}
-	if maxGrace+drain >= 5*time.Second {
-		t.Error("the longest grace breaks the promise of five seconds")
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "stubborn", `trap "" INT TERM HUP; echo pid $$; echo ready; while :; do sleep 1000; done`)
+		exit, _ := launchAndCancel(t, f, engine.Process{Program: "stubborn", Grace: 50 * time.Millisecond})
+		if !exit.Canceled || !exit.Signaled || exit.Code != -1 {
+			t.Errorf("exit = %+v", exit)
+		}
+		f.nothingLeft(t)
+		if maxGrace+drain >= 5*time.Second {
+			t.Error("the longest grace breaks the promise of five seconds")
+		}
+	})
 }
 
 func TestFirstSignalLetsTheProgramFinish(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "polite", `trap 'echo report; exit 3' INT TERM; echo ready; while :; do sleep 0.05; done`)
-	exit, out := launchAndCancel(t, f, engine.Process{Program: "polite", Grace: maxGrace})
-	if exit.Code != 3 || !exit.Canceled || !strings.HasSuffix(out.buf.String(), "report\n") {
-		t.Errorf("exit = %+v, output %q", exit, out.buf.String())
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "polite", `trap 'echo report; exit 3' INT TERM; echo ready; while :; do sleep 0.05; done`)
+		exit, out := launchAndCancel(t, f, engine.Process{Program: "polite", Grace: maxGrace})
+		if exit.Code != 3 || !exit.Canceled || !strings.HasSuffix(out.buf.String(), "report\n") {
+			t.Errorf("exit = %+v, output %q", exit, out.buf.String())
+		}
+	})
 }
 
 func TestDeadlineEndsTheRun(t *testing.T) {
-	f := newFixture(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}, Grace: time.Second})
-	if err != nil || !exit.Canceled {
-		t.Errorf("%+v, %v", exit, err)
-	}
-	exit, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}})
-	if err != nil || !exit.Canceled {
-		t.Errorf("after the deadline: %+v, %v", exit, err)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}, Grace: time.Second})
+		if err != nil || !exit.Canceled {
+			t.Errorf("%+v, %v", exit, err)
+		}
+		exit, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{Program: "sleep", Args: []string{"1000"}})
+		if err != nil || !exit.Canceled {
+			t.Errorf("after the deadline: %+v, %v", exit, err)
+		}
+	})
 }
 
 func TestDescendantsThatLeaveTheGroupAreEnded(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "daemon", `setsid sh -c 'echo pid $$; echo ready; exec sleep 1000' & while [ ! -e done ]; do sleep 0.02; done; exit 0`)
-	out := newReady()
-	go func() {
-		<-out.seen
-		if err := os.WriteFile(filepath.Join(f.work, "done"), nil, 0o600); err != nil {
-			t.Error(err)
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "daemon", `setsid sh -c 'echo pid $$; echo ready; exec sleep 1000' & while [ ! -e done ]; do sleep 0.02; done; exit 0`)
+		out := newReady()
+		go func() {
+			<-out.seen
+			if err := os.WriteFile(filepath.Join(f.work, "done"), nil, 0o600); err != nil {
+				t.Error(err)
+			}
+		}()
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "daemon", Stdout: out})
+		if err != nil || exit.Code != 0 || exit.Canceled {
+			t.Fatalf("%+v, %v", exit, err)
 		}
-	}()
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "daemon", Stdout: out})
-	if err != nil || exit.Code != 0 || exit.Canceled {
-		t.Fatalf("%+v, %v", exit, err)
-	}
-	if pids := out.pids(t); len(pids) != 1 || alive(pids[0]) {
-		t.Errorf("a daemon outlived its run: %v", pids)
-	}
+		f.nothingLeft(t)
+	})
 }
 
 // bounded keeps the first bytes and counts the rest, as artifacts do.
@@ -284,12 +318,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 func TestOutputFloodIsBoundedByTheWriter(t *testing.T) {
-	f := newFixture(t)
-	w := &bounded{left: 1 << 20}
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "head", Args: []string{"-c", "20000000", "/dev/zero"}, Stdout: w})
-	if err != nil || exit.Code != 0 || w.left != 0 || w.dropped != 20_000_000-1<<20 {
-		t.Errorf("%+v, %v, %+v", exit, err, w)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		w := &bounded{left: 1 << 20}
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "head", Args: []string{"-c", "20000000", "/dev/zero"}, Stdout: w})
+		if err != nil || exit.Code != 0 || w.left != 0 || w.dropped != 20_000_000-1<<20 {
+			t.Errorf("%+v, %v, %+v", exit, err, w)
+		}
+	})
 }
 
 type refusing struct{}
@@ -297,40 +332,43 @@ type refusing struct{}
 func (refusing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 func TestRefusedOutputEndsTheProgram(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "endless", `while :; do echo x; sleep 0.01; done`)
-	_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "endless", Stdout: refusing{}})
-	if fault.KindOf(err) != fault.Internal || !errors.Is(err, io.ErrShortWrite) {
-		t.Errorf("got %v", err)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "endless", `while :; do echo x; sleep 0.01; done`)
+		_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "endless", Stdout: refusing{}})
+		if fault.KindOf(err) != fault.Internal || !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestMemoryLimitHolds(t *testing.T) {
-	f := newFixture(t)
-	f.script(t, "limit", `until [ $(ulimit -v) = 524288 ]; do :; done; echo held`)
-	var out bytes.Buffer
-	if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "limit", Stdout: &out, MaxMemory: 512 << 20}); err != nil {
-		t.Fatal(err)
-	}
-	if got := out.String(); got != "held\n" {
-		t.Errorf("the program says %q", got)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "limit", `until [ $(ulimit -v) = 524288 ]; do :; done; echo held`) // confined, it is so from the start
+		var out bytes.Buffer
+		if _, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "limit", Stdout: &out, MaxMemory: 512 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != "held\n" {
+			t.Errorf("the program says %q", got)
+		}
+	})
 }
 
 func TestNoNetworkRunsTheProgramInAnyCase(t *testing.T) {
-	f := newFixture(t)
-	var out bytes.Buffer
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "cat", Args: []string{"/proc/net/dev"}, Stdout: &out, Network: engine.NetworkNone})
-	if err != nil || exit.Code != 0 {
-		t.Fatal(exit, err)
-	}
-	t.Logf("interfaces seen: %q", out.String())
+	eachWay(t, func(t *testing.T, f fixture) {
+		var out bytes.Buffer
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "cat", Args: []string{"/proc/net/dev"}, Stdout: &out, Network: engine.NetworkNone})
+		if err != nil || exit.Code != 0 {
+			t.Fatal(exit, err)
+		}
+		t.Logf("interfaces seen: %q", out.String())
+	})
 }
 
 // TestMain is also the server that dies: with ASSAY_TEST_SERVER it launches a family and waits to be killed.
 func TestMain(m *testing.M) {
 	if bin := os.Getenv("ASSAY_TEST_SERVER"); bin != "" {
-		r, err := New(Config{Path: []string{bin, "/usr/bin", "/bin"}, Scratch: os.Getenv("ASSAY_TEST_SCRATCH"), Mark: os.Getenv("ASSAY_TEST_MARK")})
+		r, err := New(Config{Path: []string{bin, "/usr/bin", "/bin"}, Scratch: os.Getenv("ASSAY_TEST_SCRATCH"), Mark: os.Getenv("ASSAY_TEST_MARK"), Helper: os.Getenv("ASSAY_TEST_HELPER")})
 		if err != nil {
 			os.Exit(1)
 		}
@@ -344,12 +382,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
-	f := newFixture(t)
-	// One child in the group, one daemon that left it: the parent-death signal reaches neither.
-	f.script(t, "family", `sh -c 'echo pid $$; exec sleep 1000' & setsid sh -c 'echo pid $$; exec sleep 1000' & echo pid $$; wait`)
+// killServer starts a server process whose run is the script "family", kills it once the script has printed its
+// processes, and returns them.
+func killServer(t *testing.T, f fixture, sandbox string) []int {
+	t.Helper()
 	server := exec.CommandContext(t.Context(), os.Args[0])
-	server.Env = []string{"ASSAY_TEST_SERVER=" + f.bin, "ASSAY_TEST_SCRATCH=" + t.TempDir(), "ASSAY_TEST_MARK=" + f.mark}
+	server.Env = []string{"ASSAY_TEST_SERVER=" + f.bin, "ASSAY_TEST_SCRATCH=" + t.TempDir(), "ASSAY_TEST_MARK=" + f.mark, "ASSAY_TEST_HELPER=" + sandbox}
 	stdout, err := server.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -369,10 +407,53 @@ func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
 	if len(pids) != 3 {
 		t.Fatalf("saw processes %v, want 3", pids)
 	}
+	family := f.marked(t)
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	_ = server.Wait()
+	if sandbox == "" {
+		return pids
+	}
+	late, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, fd := range family {
+		if err := awaitDeath(late, fd); err != nil {
+			t.Errorf("a process survived its server: %v", err)
+		}
+	}
+	return pids
+}
+
+// marked returns descriptors of the processes of the fixture's runs.
+func (f fixture) marked(t *testing.T) []int {
+	t.Helper()
+	pids, err := processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []int
+	for _, pid := range pids {
+		if !carries(pid, f.mark) {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		out = append(out, fd)
+	}
+	return out
+}
+
+// family is one child in the group and one daemon that left it: the parent-death signal reaches neither.
+const family = `sh -c 'echo pid $$; exec sleep 1000' & setsid sh -c 'echo pid $$; exec sleep 1000' & echo pid $$; wait`
+
+func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
+	f := newFixture(t, "")
+	f.script(t, "family", family)
+	pids := killServer(t, f, "")
 	if n, err := KillSurvivors(t.Context(), Mark("/somewhere/else")); err != nil || n != 0 {
 		t.Fatalf("another installation's start killed %d, %v", n, err)
 	}
@@ -391,53 +472,68 @@ func TestSurvivorsOfAKilledServerAreEnded(t *testing.T) {
 }
 
 func TestConcurrentStartsOfOneRunDontEndEachOther(t *testing.T) {
-	f := newFixture(t)
-	l := f.Launcher(Run{Scan: testScan, Work: f.work})
-	f.script(t, "long", `echo ready; while [ ! -e done ]; do sleep 0.02; done; exit 5`)
-	out, code := newReady(), make(chan int, 1)
-	go func() {
-		exit, err := l.Launch(t.Context(), engine.Process{Program: "long", Stdout: out})
-		if err != nil {
+	eachWay(t, func(t *testing.T, f fixture) {
+		l := f.Launcher(Run{Scan: testScan, Work: f.work})
+		f.script(t, "long", `echo ready; while [ ! -e done ]; do sleep 0.02; done; exit 5`)
+		out, code := newReady(), make(chan int, 1)
+		go func() {
+			exit, err := l.Launch(t.Context(), engine.Process{Program: "long", Stdout: out})
+			if err != nil {
+				t.Error(err)
+			}
+			code <- exit.Code
+		}()
+		<-out.seen
+		if _, err := l.Launch(t.Context(), engine.Process{Program: "true"}); err != nil {
 			t.Error(err)
 		}
-		code <- exit.Code
-	}()
-	<-out.seen
-	if _, err := l.Launch(t.Context(), engine.Process{Program: "true"}); err != nil {
-		t.Error(err)
-	}
-	if err := os.WriteFile(filepath.Join(f.work, "done"), nil, 0o600); err != nil {
-		t.Error(err)
-	}
-	if got := <-code; got != 5 {
-		t.Errorf("the other start ended with %d, want 5", got)
-	}
+		if err := os.WriteFile(filepath.Join(f.work, "done"), nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		if got := <-code; got != 5 {
+			t.Errorf("the other start ended with %d, want 5", got)
+		}
+	})
 }
 
+// BenchmarkLaunch is what a start costs without and with the sandbox.
 func BenchmarkLaunch(b *testing.B) {
-	r, err := New(Config{Scratch: b.TempDir(), Mark: "bench"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	l := r.Launcher(Run{Scan: testScan, Work: b.TempDir()})
-	for b.Loop() {
-		if _, err := l.Launch(b.Context(), engine.Process{Program: "true"}); err != nil {
-			b.Fatal(err)
-		}
+	for name, helper := range map[string]string{"unconfined": "", "confined": helper(b)} {
+		b.Run(name, func(b *testing.B) {
+			r, err := New(Config{Scratch: b.TempDir(), Mark: "bench", Helper: helper})
+			if err != nil {
+				b.Fatal(err)
+			}
+			work, _, err := r.Scratch(testScan)
+			if err != nil {
+				b.Fatal(err)
+			}
+			l := r.Launcher(Run{Scan: testScan, Work: work})
+			for _, network := range []engine.Network{engine.NetworkHost, engine.NetworkProxy} {
+				b.Run(map[engine.Network]string{engine.NetworkHost: "host", engine.NetworkProxy: "own"}[network], func(b *testing.B) {
+					for b.Loop() {
+						if _, err := l.Launch(b.Context(), engine.Process{Program: "true", Network: network}); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		})
 	}
 }
 
 func TestAProgramThatIsJustBeingWrittenIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	f.script(t, "upgraded", "exit 7")
-	w, err := os.OpenFile(filepath.Join(f.bin, "upgraded"), os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(30*time.Millisecond, func() { _ = w.Close() })
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "upgraded"})
-	if err != nil || exit.Code != 7 {
-		t.Errorf("exit %+v, %v", exit, err)
-	}
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.script(t, "upgraded", "exit 7")
+		w, err := os.OpenFile(filepath.Join(f.bin, "upgraded"), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(30*time.Millisecond, func() { _ = w.Close() })
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{Program: "upgraded"})
+		if err != nil || exit.Code != 7 {
+			t.Errorf("exit %+v, %v", exit, err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"net"
+	"strconv"
 	"sync"
 
 	"assay.dev/assay/internal/word/fault"
@@ -12,13 +13,21 @@ import (
 type onceProxy struct {
 	mu   sync.Mutex
 	l    net.Listener
-	done chan struct{}
+	done <-chan struct{}
 }
 
-// ProxyAddress returns where this run's programs find their forward proxy, "127.0.0.1:PORT". The first call begins it.
+// ProxyAddress returns where this run's programs find their forward proxy: "127.0.0.1:3128" where each has a network
+// of its own, else "127.0.0.1:PORT" on the host's, which the first call begins.
 func (l *Launcher) ProxyAddress(ctx context.Context) (string, error) {
 	if l.run.Proxy == nil {
 		return "", fault.New(fault.Internal, fault.CodeInternal, "this run has no proxy")
+	}
+	own, err := l.runner.ownNetworks(ctx)
+	if err != nil {
+		return "", err
+	}
+	if own {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(ProxyPort)), nil
 	}
 	p := &l.proxy
 	p.mu.Lock()
@@ -31,12 +40,18 @@ func (l *Launcher) ProxyAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fault.New(fault.Internal, fault.CodeInternal, "the scan's proxy can't be started").Because(err)
 	}
-	p.l, p.done = listener, make(chan struct{})
+	p.l, p.done = listener, l.serveProxy(listener)
+	return listener.Addr().String(), nil
+}
+
+// serveProxy serves the run's proxy until the listener is closed; then the channel is.
+func (l *Launcher) serveProxy(listener net.Listener) <-chan struct{} {
+	done := make(chan struct{})
 	go func() {
-		defer close(p.done)
+		defer close(done)
 		_ = l.run.Proxy(listener) // it ends with the listener
 	}()
-	return listener.Addr().String(), nil
+	return done
 }
 
 // Close ends the run's proxy.

@@ -2,19 +2,25 @@
 //
 // A program gets no shell, no inherited environment, no standard input and no terminal; it runs in a session and
 // process group of its own, in a private scratch folder, under limits, and is gone with all of its descendants when
-// its run ends, is cancelled or runs out of time. The package must never know an engine: what to start, with which
-// arguments, is the engine's business, and what output means is its parser's. It doesn't confine what a program may
-// read or connect to; that is the sandbox's business. Start with Runner.Launcher and launch.go, then survivor.go for
-// what a killed server leaves behind.
+// its run ends, is cancelled or runs out of time. Where the program assay-sandbox is there, it is also confined: in
+// namespaces, without privileges, to the files and the network that it needs; what the kernel refuses is told by
+// Runner.Holds and never given up silently.
+//
+// The package must never know an engine: what to start, with which arguments, is the engine's business, and what
+// output means is its parser's. Start with Runner.Launcher and launch.go; then plan_linux.go for what a start is
+// confined by, cell for how, and survivor_linux.go for what a killed server leaves behind.
 package runner
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"assay.dev/assay/internal/word/fault"
 )
@@ -28,6 +34,17 @@ type Config struct {
 	Scratch string
 	// Mark tells this installation's processes from all others; make it with Mark.
 	Mark string
+	// Helper is the path of the program assay-sandbox; empty = there is none, and programs run unconfined.
+	Helper string
+	// Sandbox says what to do where programs can't be confined as they should be; empty = Best.
+	Sandbox Mode
+	// User is whom programs run as where the server is root; 0 = DefaultUser.
+	User int
+	// Hides are paths that no program may read although they may lie in a folder that it reads: the server's data,
+	// keys. The scratch folders of other runs are always among them.
+	Hides []string
+	// Reads are folders that every program may read: where engines are installed. They may lie in what is hidden.
+	Reads []string
 }
 
 // Runner starts programs for runs. It is safe for concurrent use.
@@ -35,6 +52,16 @@ type Runner struct {
 	path    []string
 	scratch string
 	mark    string
+
+	helper string
+	mode   Mode
+	user   int
+	hides  []string
+	reads  []string
+
+	plans    [2]planned // by kind
+	insisted sync.Mutex
+	missing  []string // what Require found wanting; nil = not tried yet
 }
 
 // New checks the configuration and makes the scratch folder. It starts nothing and kills nothing: call KillSurvivors
@@ -58,7 +85,33 @@ func New(c Config) (*Runner, error) {
 	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
 		return nil, fault.New(fault.Internal, fault.CodeInternal, "the folder for scans under way can't be made").Because(err)
 	}
-	return &Runner{path: path, scratch: c.Scratch, mark: c.Mark}, nil
+	// The folder is shown to programs by its real path.
+	scratch, err := filepath.EvalSymlinks(c.Scratch)
+	if err != nil {
+		return nil, fault.New(fault.Internal, fault.CodeInternal, "the folder for scans under way can't be found").Because(err)
+	}
+	r := &Runner{path: path, scratch: scratch, mark: c.Mark, helper: c.Helper, mode: cmp.Or(c.Sandbox, Best), user: cmp.Or(c.User, DefaultUser)}
+	if !slices.Contains([]Mode{Best, Require, Off}, r.mode) || r.user < 1 {
+		return nil, fault.New(fault.Invalid, fault.CodeValidation, "the sandbox is best, require or off, and its user isn't root")
+	}
+	r.hides, r.reads = cleaned(append(c.Hides, scratch)), cleaned(c.Reads)
+	return r, nil
+}
+
+// cleaned returns absolute paths, by name and by where their links lead.
+func cleaned(paths []string) []string {
+	var out []string
+	for _, path := range paths {
+		if !filepath.IsAbs(path) {
+			continue
+		}
+		path = filepath.Clean(path)
+		out = append(out, path)
+		if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+			out = append(out, real)
+		}
+	}
+	return out
 }
 
 // Mark returns the mark of the installation whose data lie in dir: the same after every restart, another for every

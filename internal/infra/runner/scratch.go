@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,7 +11,8 @@ import (
 )
 
 // Scratch makes the private folder of one run, 0700 and empty, and returns it with what removes it. What an earlier
-// attempt at the scan has left is removed first. Faults are Internal.
+// attempt at the scan has left is removed first. It belongs to the user that the run's programs run as. Faults are
+// Internal.
 func (r *Runner) Scratch(scan string) (dir string, remove func() error, err error) {
 	if !plainName(scan) {
 		return "", nil, fault.New(fault.Internal, fault.CodeInternal, "a scratch folder is named by a scan's id")
@@ -21,6 +23,13 @@ func (r *Runner) Scratch(scan string) (dir string, remove func() error, err erro
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", nil, fault.New(fault.Internal, fault.CodeInternal, "the scan's scratch folder couldn't be made").Because(err)
+	}
+	owner, err := r.owner(context.Background())
+	if err == nil && owner >= 0 {
+		err = os.Chown(dir, owner, owner)
+	}
+	if err != nil {
+		return "", nil, fault.New(fault.Internal, fault.CodeInternal, "the scan's scratch folder couldn't be given to its user").Because(errors.Join(err, removeAll(dir)))
 	}
 	return dir, func() error { return removeAll(dir) }, nil
 }

@@ -43,107 +43,111 @@ func freePort(t *testing.T) int {
 }
 
 func TestReadyTalksToTheProgramThatServes(t *testing.T) {
-	f := newFixture(t)
-	f.program(t, "echoing", echoing)
-	port := freePort(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	calls, answer := 0, ""
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{
-		Program: "echoing", Args: []string{strconv.Itoa(port)}, Grace: time.Second, First: engine.Terminate, Listens: port,
-		Ready: func(within context.Context, dial func(context.Context) (net.Conn, error)) {
-			defer cancel()
-			calls++
-			conn, err := dial(within)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer func() { _ = conn.Close() }()
-			if _, err := conn.Write([]byte("hello\n")); err != nil {
-				t.Error(err)
-			}
-			answer, err = bufio.NewReader(conn).ReadString('\n')
-			if err != nil {
-				t.Error(err)
-			}
-		},
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.program(t, "echoing", echoing)
+		port := freePort(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		calls, answer := 0, ""
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{
+			Program: "echoing", Args: []string{strconv.Itoa(port)}, Grace: time.Second, First: engine.Terminate, Listens: port,
+			Ready: func(within context.Context, dial func(context.Context) (net.Conn, error)) {
+				defer cancel()
+				calls++
+				conn, err := dial(within)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				if _, err := conn.Write([]byte("hello\n")); err != nil {
+					t.Error(err)
+				}
+				answer, err = bufio.NewReader(conn).ReadString('\n')
+				if err != nil {
+					t.Error(err)
+				}
+			},
+		})
+		if err != nil || !exit.Canceled || calls != 1 || answer != "hello\n" {
+			t.Errorf("%+v, %v, %d calls, answer %q", exit, err, calls, answer)
+		}
 	})
-	if err != nil || !exit.Canceled || calls != 1 || answer != "hello\n" {
-		t.Errorf("%+v, %v, %d calls, answer %q", exit, err, calls, answer)
-	}
 }
 
 func TestReadyIsNotGivenSomebodyElsesPort(t *testing.T) {
-	f := newFixture(t)
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	accepted := make(chan struct{}, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() {
-		for range 3 { // it is tried, and tried again
-			conn, err := l.Accept()
-			if err != nil {
-				break
-			}
-			_ = conn.Close()
+	eachWay(t, func(t *testing.T, f fixture) {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-		accepted <- struct{}{}
-		cancel()
-	}()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatal("no TCP")
-	}
-	_, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{
-		Program: "sleep", Args: []string{"1000"}, First: engine.Terminate, Grace: time.Second, Listens: addr.Port,
-		Ready: func(context.Context, func(context.Context) (net.Conn, error)) { t.Error("called with another's port") },
+		t.Cleanup(func() { _ = l.Close() })
+		accepted := make(chan struct{}, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			for range 3 { // it is tried, and tried again
+				conn, err := l.Accept()
+				if err != nil {
+					break
+				}
+				_ = conn.Close()
+			}
+			accepted <- struct{}{}
+			cancel()
+		}()
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			t.Fatal("no TCP")
+		}
+		_, err = f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{
+			Program: "sleep", Args: []string{"1000"}, First: engine.Terminate, Grace: time.Second, Listens: addr.Port,
+			Ready: func(context.Context, func(context.Context) (net.Conn, error)) { t.Error("called with another's port") },
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		<-accepted
 	})
-	if err != nil {
-		t.Error(err)
-	}
-	<-accepted
 }
 
 func TestReadyThatPanicsEndsTheProgram(t *testing.T) {
-	f := newFixture(t)
-	f.program(t, "echoing", echoing)
-	port := freePort(t)
-	_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{
-		Program: "echoing", Args: []string{strconv.Itoa(port)}, First: engine.Terminate, Grace: time.Second, Listens: port,
-		Ready: func(context.Context, func(context.Context) (net.Conn, error)) { panic("no") },
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.program(t, "echoing", echoing)
+		port := freePort(t)
+		_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{
+			Program: "echoing", Args: []string{strconv.Itoa(port)}, First: engine.Terminate, Grace: time.Second, Listens: port,
+			Ready: func(context.Context, func(context.Context) (net.Conn, error)) { panic("no") },
+		})
+		if fault.KindOf(err) != fault.Internal || !strings.Contains(err.Error(), "engine") {
+			t.Errorf("got %v", err)
+		}
 	})
-	if fault.KindOf(err) != fault.Internal || !strings.Contains(err.Error(), "engine") {
-		t.Errorf("got %v", err)
-	}
 }
 
 func TestReadyEndsWithTheProgram(t *testing.T) {
-	f := newFixture(t)
-	f.program(t, "quitting", strings.Replace(echoing, "    f.write", "    if line == b'quit\\n': sys.exit(4)\n    f.write", 1))
-	port := freePort(t)
-	ended := false
-	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{
-		Program: "quitting", Args: []string{strconv.Itoa(port)}, Listens: port,
-		Ready: func(ctx context.Context, dial func(context.Context) (net.Conn, error)) {
-			conn, err := dial(ctx)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer func() { _ = conn.Close() }()
-			if _, err := conn.Write([]byte("quit\n")); err != nil {
-				t.Error(err)
-			}
-			<-ctx.Done()
-			ended = true
-		},
+	eachWay(t, func(t *testing.T, f fixture) {
+		f.program(t, "quitting", strings.Replace(echoing, "    f.write", "    if line == b'quit\\n': sys.exit(4)\n    f.write", 1))
+		port := freePort(t)
+		ended := false
+		exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{
+			Program: "quitting", Args: []string{strconv.Itoa(port)}, Listens: port,
+			Ready: func(ctx context.Context, dial func(context.Context) (net.Conn, error)) {
+				conn, err := dial(ctx)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				if _, err := conn.Write([]byte("quit\n")); err != nil {
+					t.Error(err)
+				}
+				<-ctx.Done()
+				ended = true
+			},
+		})
+		if err != nil || exit.Code != 4 || exit.Canceled || !ended {
+			t.Errorf("%+v, %v, ended %t", exit, err, ended)
+		}
 	})
-	if err != nil || exit.Code != 4 || exit.Canceled || !ended {
-		t.Errorf("%+v, %v, ended %t", exit, err, ended)
-	}
 }
