@@ -56,10 +56,6 @@ func manifest() engine.Manifest {
 		Program: program,
 		Install: "Kali Linux has it as a package (apt-get install --no-install-recommends theharvester); elsewhere follow its wiki " +
 			"(https://github.com/laramies/theHarvester/wiki/Installation) and put theHarvester into a folder of engine_path. The package theharvester of PyPI is another program.",
-		Recipes: []engine.Recipe{{
-			Method: engine.MethodSystem, Parts: []engine.Part{{Name: "theharvester"}},
-			Note: "Kali Linux has this package; Debian and Ubuntu don't.",
-		}},
 		Sources: sourceList(),
 		Passive: true,
 	}

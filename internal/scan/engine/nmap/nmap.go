@@ -50,6 +50,7 @@ func manifest() engine.Manifest {
 			"Who wants to distribute Nmap together with a product needs a licence from its makers.",
 		Program: program,
 		Install: "Install it with your system's package manager (apt-get install nmap, dnf install nmap, apk add nmap nmap-scripts, brew install nmap).",
+		Recipes: []engine.Recipe{{Method: engine.MethodSystem, Parts: []engine.Part{{Name: "nmap"}}}},
 	}
 }
 
