@@ -11,6 +11,7 @@ import (
 	"assay.dev/assay/internal/scan/engine/sentinel"
 	"assay.dev/assay/internal/scan/engine/sublist3r"
 	"assay.dev/assay/internal/scan/engine/trivy"
+	"assay.dev/assay/internal/scan/engine/zap"
 )
 
 // All returns every engine.
@@ -19,6 +20,7 @@ func All() []engine.Engine {
 		sentinel.New(),
 		nmap.New(),
 		trivy.New(),
+		zap.New(),
 		harvester.New(),
 		sublist3r.New(),
 	}
