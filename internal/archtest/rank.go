@@ -58,7 +58,7 @@ func RankOf(pkg string) (Rank, bool) {
 		return Rank{Level: domains, Order: 5}, true
 	case strings.HasSuffix(name, "/catalog"):
 		return Rank{Level: lists}, true
-	case name == "testkit", name == "testkit/targets", name == "simulator", strings.HasSuffix(name, "/enginetest"), strings.HasSuffix(name, "/acmetest"), strings.HasSuffix(name, "/vaulttest"), strings.HasSuffix(name, "/storetest"):
+	case name == "testkit", name == "testkit/targets", name == "simulator", strings.HasSuffix(name, "/enginetest"), strings.HasSuffix(name, "/acmetest"), strings.HasSuffix(name, "/runnertest"), strings.HasSuffix(name, "/vaulttest"), strings.HasSuffix(name, "/storetest"):
 		return Rank{Level: kits}, true
 	case first == "infra", name == "obs", strings.HasPrefix(name, "scan/engine/"), first == "vault" && rest != "",
 		strings.HasPrefix(name, "proof/repoaudit/"), strings.HasPrefix(name, "notice/channel/"):
@@ -101,7 +101,7 @@ func MayImport(from, to string) (why string, ok bool) {
 	case command:
 		return "cli imports words, the domain, app, client, config and the simulator", t.Level <= domains || to == "internal/app" || to == "internal/client" || to == "internal/simulator"
 	case mains:
-		return "a main imports cli, or what the small verifier needs", to == "internal/cli" || to == "internal/audit" || to == "internal/proof/evidence" || t.Level == words
+		return "a main imports cli, or what the small verifier or the small sandbox needs", to == "internal/cli" || to == "internal/infra/runner/cell" || to == "internal/audit" || to == "internal/proof/evidence" || t.Level == words
 	}
 	return "no rule", false
 }

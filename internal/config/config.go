@@ -53,6 +53,9 @@ type Config struct {
 	RateLimitCeiling int      `koanf:"rate_limit_ceiling" help:"multiplies the documented maxima of rate-limit windows; 0 = keys that init or the operator creates have no windows"`
 
 	EnginePath      []string `koanf:"engine_path" help:"folders in which scan engines' programs are looked up"`
+	Sandbox         string   `koanf:"sandbox" help:"confinement of engines' programs: best (as far as this machine allows; assay doctor tells how far), require (start none where a part is missing) or off"`
+	SandboxHelper   string   `koanf:"sandbox_helper" help:"path of the program assay-sandbox; empty = beside assay"`
+	SandboxUser     int      `koanf:"sandbox_user" help:"number of the user and group that engines' programs run as where the server is root"`
 	Resolvers       []string `koanf:"resolvers" help:"DNS servers that scans ask for addresses and records, as IP or IP:port; empty = the system's"`
 	SourceMirrors   []string `koanf:"source_mirrors" help:"other addresses for the third parties that engines ask, each NAME=URL with a name of GET /engines; egress_allow decides whether they may be private"`
 	SourceKeys      string   `koanf:"source_keys" help:"folder with the keys of third parties that want one, each in a file of the source's name, readable by its owner only; empty = none"`
@@ -82,6 +85,8 @@ func Default() Config {
 		TLSACMEHTTPListen: ":80",
 
 		EnginePath:      []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"},
+		Sandbox:         SandboxBest,
+		SandboxUser:     65534,
 		ShutdownTimeout: 20 * time.Second,
 		EventRetention:  24 * time.Hour,
 		LogLevel:        "info",
@@ -132,6 +137,7 @@ func (c Config) Check() error {
 			bad("engine_path", "must hold absolute folders")
 		}
 	}
+	c.checkSandbox(bad)
 	if _, err := ResolverAddresses(c.Resolvers); err != nil {
 		bad("resolvers", "%v", err)
 	}
@@ -160,6 +166,25 @@ func (c Config) Check() error {
 		bad("log_format", "must be text or json")
 	}
 	return errors.Join(errs...)
+}
+
+// Values of the setting sandbox.
+const (
+	SandboxBest    = "best"
+	SandboxRequire = "require"
+	SandboxOff     = "off"
+)
+
+func (c Config) checkSandbox(bad func(key, format string, args ...any)) {
+	if !slices.Contains([]string{SandboxBest, SandboxRequire, SandboxOff}, c.Sandbox) {
+		bad("sandbox", "must be best, require or off")
+	}
+	if c.SandboxHelper != "" && !filepath.IsAbs(c.SandboxHelper) {
+		bad("sandbox_helper", "must be an absolute path")
+	}
+	if c.SandboxUser < 1 || c.SandboxUser >= 1<<31 {
+		bad("sandbox_user", "must be the number of a user that isn't root")
+	}
 }
 
 // checkCollector finds a trace collector that egress would refuse, so that nobody waits for traces that never come.

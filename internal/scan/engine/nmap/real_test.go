@@ -17,6 +17,7 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/infra/runner/runnertest"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/nmap"
 	"assay.dev/assay/internal/scan/finding"
@@ -25,7 +26,7 @@ import (
 // launcher is the real runner, as a scan has it.
 func launcher(t *testing.T) engine.Launcher {
 	t.Helper()
-	r, err := runner.New(runner.Config{Scratch: t.TempDir(), Mark: runner.Mark(t.TempDir())})
+	r, err := runner.New(runner.Config{Scratch: t.TempDir(), Mark: runner.Mark(t.TempDir()), Helper: runnertest.Helper(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
