@@ -19,8 +19,9 @@ up: build engines ## Build everything and show the main job: server, scan of a w
 	./bin/assay demo
 
 .PHONY: build
-build: ## Build bin/assay and bin/assay-verify
+build: ## Build bin/assay and beside it bin/assay-sandbox, which confines engines
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/assay ./cmd/assay
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/assay-sandbox ./cmd/assay-sandbox
 
 .PHONY: engines
 engines: ## Install the scan engines that the distribution carries, where that is allowed

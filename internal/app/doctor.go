@@ -39,6 +39,7 @@ type Check struct {
 func Doctor(ctx context.Context, cfg config.Config, ca string) []Check {
 	checks := []Check{checkFolder(cfg), checkMasterKey(cfg), checkDatabase(ctx, cfg)}
 	checks = append(checks, checkTLS(ctx, cfg, ca)...)
+	checks = append(checks, checkSandbox(ctx, cfg)...)
 	return append(checks, checkEngines(ctx, cfg)...)
 }
 

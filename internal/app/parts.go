@@ -97,7 +97,7 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 // newRunner makes the process launcher and ends what a killed server left running.
 func (a *App) newRunner(ctx context.Context) (*runner.Runner, error) {
 	mark := runner.Mark(a.data)
-	run, err := runner.New(runner.Config{Path: a.cfg.EnginePath, Scratch: filepath.Join(a.data, scratchPath), Mark: mark})
+	run, err := runner.New(runnerConfig(a.cfg, filepath.Join(a.data, scratchPath), mark))
 	if err != nil {
 		return nil, err
 	}
