@@ -8,6 +8,7 @@ import (
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/harvester"
 	"assay.dev/assay/internal/scan/engine/nmap"
+	"assay.dev/assay/internal/scan/engine/nuclei"
 	"assay.dev/assay/internal/scan/engine/sentinel"
 	"assay.dev/assay/internal/scan/engine/sublist3r"
 	"assay.dev/assay/internal/scan/engine/trivy"
@@ -20,6 +21,7 @@ func All() []engine.Engine {
 		sentinel.New(),
 		nmap.New(),
 		trivy.New(),
+		nuclei.New(),
 		zap.New(),
 		harvester.New(),
 		sublist3r.New(),
