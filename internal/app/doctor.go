@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/keys"
-	"assay.dev/assay/internal/infra/runner"
-	"assay.dev/assay/internal/obs"
-	"assay.dev/assay/internal/scan/engine"
-	"assay.dev/assay/internal/scan/engine/catalog"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -97,50 +91,5 @@ func checkDatabase(ctx context.Context, cfg config.Config) Check {
 		return c
 	}
 	c.Detail = fmt.Sprintf("%s; organizations: %d", kind, len(orgs))
-	return c
-}
-
-// checkEngines asks every engine whether it can run here.
-func checkEngines(ctx context.Context, cfg config.Config) []Check {
-	scratch, err := os.MkdirTemp("", "assay-doctor-")
-	if err != nil {
-		return []Check{{Name: "engines", State: CheckBroken, Detail: "no folder for temporary files: " + err.Error()}}
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	run, err := runner.New(runner.Config{Path: cfg.EnginePath, Scratch: scratch, Mark: runner.Mark(scratch)})
-	if err != nil {
-		return []Check{{Name: "engines", State: CheckBroken, Detail: fault.Of(err).Text}}
-	}
-	var out []Check
-	for _, e := range catalog.All() {
-		m := e.Manifest()
-		c := Check{Name: "engine " + m.ID, State: CheckGood, Detail: "in this process"}
-		if checker, ok := e.(engine.Checker); ok {
-			c = checkEngine(ctx, run, checker, m)
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-func checkEngine(ctx context.Context, run *runner.Runner, e engine.Checker, m engine.Manifest) Check {
-	c := Check{Name: "engine " + m.ID}
-	work, remove, err := run.Scratch("doctor-" + m.ID)
-	if err != nil {
-		c.State, c.Detail = CheckBroken, fault.Of(err).Text
-		return c
-	}
-	defer func() { _ = remove() }()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	a := e.Check(ctx, engine.Env{
-		Proc: run.Launcher(runner.Run{Scan: "doctor-" + m.ID, Work: work}), Work: work, Now: time.Now, Log: obs.NewLogger(io.Discard, "error", "text"),
-		Progress: func(int, string) {},
-	})
-	if !a.Available {
-		c.State, c.Detail = CheckMissing, a.Reason
-		return c
-	}
-	c.State, c.Detail = CheckGood, "version "+a.Version
 	return c
 }
