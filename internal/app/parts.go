@@ -17,6 +17,8 @@ import (
 	"assay.dev/assay/internal/obs"
 	"assay.dev/assay/internal/org/usage"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/engine/catalog"
+	"assay.dev/assay/internal/scan/inventory"
 	"assay.dev/assay/internal/web/api"
 	"assay.dev/assay/internal/web/api/hookapi"
 	"assay.dev/assay/internal/web/api/platform"
@@ -132,7 +134,7 @@ func (a *App) counter(ctx context.Context, p *parts) (usage.Counter, error) {
 func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error {
 	book := logbook{signing: a.signing, store: a.store}
 	table := scanapi.Routes(scanapi.Deps{
-		Version: version, Scans: scans, Results: scans, Comparisons: a.comparing(), Events: events{a.store}, Keys: a.access,
+		Version: version, Scans: scans, Results: scans, Packages: inventory.New(scans, catalog.All()), Comparisons: a.comparing(), Events: events{a.store}, Keys: a.access,
 		Now: a.now, Stopping: a.stopping,
 		Usage: p.usage, Templates: a.templating(p, scans),
 	})

@@ -32,12 +32,17 @@ const (
 	propertyOutcome    = "assay:outcome"
 )
 
-// CycloneDX writes what a scan knows of packages as a CycloneDX 1.6 BOM in JSON: packages are components, hosts and
-// services that were seen are services, findings about a package are vulnerabilities with ratings and what people
-// decided. Results are read twice and never held; only the packages are. A scan that names no package has no BOM: an
-// Unsupported fault of code FORMAT_NOT_SUPPORTED before the first byte.
+// CycloneDX writes what a scan knows of packages as a CycloneDX 1.6 BOM in JSON: packages that the engine listed or that
+// findings name are components, hosts and services that were seen are services, findings about a package are
+// vulnerabilities with ratings and what people decided. Whether the list is all that the target holds stands in the
+// compositions. Results are read twice and never held; only the packages are. A scan that names no package has no BOM:
+// an Unsupported fault of code FORMAT_NOT_SUPPORTED before the first byte.
 func CycloneDX(w io.Writer, d ScanDocument, each Each) error {
-	b := &bom{out: bufio.NewWriter(w), refs: map[string]bool{}}
+	b := &bom{out: bufio.NewWriter(w), refs: map[string]int{}, places: map[release]string{}}
+	whole, err := b.list(d)
+	if err != nil {
+		return err
+	}
 	if err := b.collect(each); err != nil {
 		return err
 	}
@@ -55,6 +60,8 @@ func CycloneDX(w io.Writer, d ScanDocument, each Each) error {
 		b.text(`,"services":`)
 		b.json(services)
 	}
+	b.text(`,"compositions":`)
+	b.json([]cdx.Composition{{Aggregate: aggregate(d, whole), Assemblies: &[]cdx.BOMReference{"target"}}})
 	b.text(`,"vulnerabilities":[`)
 	if err := b.vulnerabilities(each); err != nil {
 		return err
@@ -70,9 +77,13 @@ func CycloneDX(w io.Writer, d ScanDocument, each Each) error {
 type bom struct {
 	out        *bufio.Writer
 	components []cdx.Component
-	refs       map[string]bool
+	refs       map[string]int     // where each stands among the components
+	places     map[release]string // the reference of what findings name
 	err        error
 }
+
+// release is a package as findings name it.
+type release struct{ pkg, version string }
 
 func (b *bom) text(s string) {
 	if b.err == nil {
@@ -99,11 +110,15 @@ func (b *bom) collect(each Each) error {
 		if at.Package == "" {
 			return nil
 		}
-		p := purl(at)
-		if b.refs[p.ref] {
+		if _, known := b.places[release{at.Package, at.Version}]; known {
 			return nil
 		}
-		b.refs[p.ref] = true
+		p := purl(at)
+		b.places[release{at.Package, at.Version}] = p.ref
+		if _, known := b.refs[p.ref]; known {
+			return nil
+		}
+		b.refs[p.ref] = len(b.components)
 		c := cdx.Component{BOMRef: p.ref, Type: cdx.ComponentTypeLibrary, Name: p.name, Group: p.group, Version: at.Version, PackageURL: p.purl}
 		if at.Image != "" {
 			c.Properties = &[]cdx.Property{{Name: "assay:image", Value: at.Image}}
@@ -144,17 +159,17 @@ func (b *bom) vulnerabilities(each Each) error {
 			b.text(",")
 		}
 		first = false
-		b.json(vulnerability(r))
+		b.json(vulnerability(r, b.places[release{r.Location.Package, r.Location.Version}]))
 		return b.err
 	})
 }
 
-// vulnerability makes one entry of a result. The same finding may be seen at two places, so the reference counts.
-func vulnerability(r scan.Result) cdx.Vulnerability {
+// vulnerability makes one entry of a result about the component affected. The same finding may be seen at two places, so the reference counts.
+func vulnerability(r scan.Result, affected string) cdx.Vulnerability {
 	f := NewFinding(r)
 	v := cdx.Vulnerability{
 		BOMRef: "finding:" + f.ID + "#" + strconv.Itoa(r.Ordinal), ID: f.Rule, Description: f.Title, Detail: f.Description,
-		Recommendation: f.Remediation, Analysis: analysis(r.Status), Affects: &[]cdx.Affects{{Ref: purl(f.Location).ref}},
+		Recommendation: f.Remediation, Analysis: analysis(r.Status), Affects: &[]cdx.Affects{{Ref: affected}},
 		Properties: properties(f), Ratings: ratings(f),
 	}
 	if !r.LastSeenAt.IsZero() {

@@ -15,6 +15,7 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan"
+	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/testkit"
 	"assay.dev/assay/internal/web/report"
@@ -133,6 +134,62 @@ func TestWhateverAPackageIsCalledTheBillIsValid(t *testing.T) {
 		}
 		conforms(t, schema, b.Bytes())
 	})
+}
+
+func TestEveryListedPackageIsAComponentOnce(t *testing.T) {
+	t.Parallel()
+	listed := []finding.Package{
+		{Name: "lodash", Version: "4.17.4", PURL: "pkg:npm/lodash@4.17.4", Type: "npm", File: "package-lock.json", Licences: []string{"MIT"}},
+		{Name: "lodash", Version: "4.17.4", PURL: "pkg:npm/lodash@4.17.4", Type: "npm", File: "sub/package-lock.json"},
+		{Name: "jest", Version: "1.0.0", PURL: "pkg:npm/jest@1.0.0", Type: "npm", Dev: true},
+		{Name: "bash", Version: "1:5.2-3", PURL: "pkg:deb/debian/bash@5.2-3", Type: "deb"},
+		{Name: "own thing", Version: "7"},
+	}
+	d := image()
+	d.Scan.Outcome = engine.Complete
+	d.Packages = func(f func(finding.Package) error) (bool, error) {
+		for _, p := range listed {
+			if err := f(p); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+	first, second := sample()[0], sample()[1]
+	first.Location = finding.Location{Package: "pkg:npm/lodash", Version: "4.17.4"}
+	second.Location = finding.Location{Package: "pkg:deb/debian/bash", Version: "1:5.2-3"}
+	read := func(d report.ScanDocument, found ...scan.Result) cdx.BOM {
+		var b bytes.Buffer
+		if err := report.CycloneDX(&b, d, results(found...)); err != nil {
+			t.Fatal(err)
+		}
+		conforms(t, bomSchema(t), b.Bytes())
+		var out cdx.BOM
+		if err := cdx.NewBOMDecoder(&b, cdx.BOMFileFormatJSON).Decode(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	got := read(d, first, second)
+	if len(*got.Components) != 4 || (*got.Compositions)[0].Aggregate != cdx.CompositionAggregateComplete {
+		t.Fatalf("%+v", got)
+	}
+	lodash := (*got.Components)[0]
+	if len(*lodash.Evidence.Occurrences) != 2 || len(*lodash.Licenses) != 1 || (*got.Components)[1].Scope != cdx.ScopeExcluded {
+		t.Errorf("%+v", *got.Components)
+	}
+	for i, want := range []string{"pkg:npm/lodash@4.17.4", "pkg:deb/debian/bash@5.2-3"} {
+		if ref := (*(*got.Vulnerabilities)[i].Affects)[0].Ref; ref != want {
+			t.Errorf("affects %s, want %s", ref, want)
+		}
+	}
+	if got := read(d); len(*got.Components) != 4 {
+		t.Error("a target without findings has no bill of materials")
+	}
+	d.Scan.Outcome = engine.Partial
+	if got := read(d); (*got.Compositions)[0].Aggregate != cdx.CompositionAggregateIncomplete {
+		t.Error("what a partial scan listed is called complete")
+	}
 }
 
 func TestUnknownExploitationIsLeftOutOfTheBill(t *testing.T) {
