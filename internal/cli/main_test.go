@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -22,15 +23,38 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"assay.dev/assay/internal/cli"
+	"assay.dev/assay/internal/infra/runner/runnertest"
 )
 
 // TestMain makes this test binary the command `assay` too, so that scripts and tests start real processes of it.
 func TestMain(m *testing.M) {
 	// These tests wait for processes, engines and leases more than they compute.
 	_ = flag.Set("test.parallel", "4") // a flag of the command line still wins
+	if filepath.Base(os.Args[0]) != "assay" {
+		placeSandbox()
+	}
 	testscript.Main(m, map[string]func(){
 		"assay": func() { os.Exit(cli.Main(os.Args[1:], cli.OS())) },
 	})
+}
+
+// placeSandbox puts assay-sandbox beside this test binary, as it lies beside the installed program.
+func placeSandbox() {
+	built, err := runnertest.Build()
+	if err != nil {
+		panic(err)
+	}
+	own, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	program, err := os.ReadFile(built)
+	if err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(own), "assay-sandbox"), program, 0o755); err != nil { //nolint:gosec // a program is to be run
+		panic(err)
+	}
 }
 
 // patience bounds waits for things that come by themselves; a test that reaches it has failed.
