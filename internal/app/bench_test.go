@@ -209,7 +209,7 @@ func BenchmarkSubmitToStart(b *testing.B) {
 	h.allowLoopback(b)
 	var took []time.Duration
 	for b.Loop() {
-		s := h.scan(b, client.Order{Target: "127.0.0.1", ScanType: "sentinel", Options: map[string]json.RawMessage{"ports": json.RawMessage(`"1"`)}})
+		s := h.scan(b, client.Order{Target: "127.0.0.1", ScanType: "sentinel", Options: map[string]json.RawMessage{"ports": json.RawMessage(`"1"`), "engines": json.RawMessage(`["sentinel"]`)}})
 		took = append(took, s.StartedAt.Sub(s.CreatedAt))
 	}
 	slices.Sort(took)
@@ -282,7 +282,7 @@ func BenchmarkRestart(b *testing.B) {
 	h.assets(b, "seed", benchRows)
 	load(b, benchRows, func(ctx context.Context, i int) error {
 		return h.send(ctx, http.MethodPost, scanAPI+"/scans",
-			`{"target":"127.0.`+strconv.Itoa(i/250)+`.`+strconv.Itoa(1+i%250)+`","scanType":"sentinel","options":{"ports":"1"}}`, http.StatusCreated)
+			`{"target":"127.0.`+strconv.Itoa(i/250)+`.`+strconv.Itoa(1+i%250)+`","scanType":"sentinel","options":{"ports":"1","depth":"quick"}}`, http.StatusCreated)
 	})
 	key := h.key
 	h.stop()

@@ -335,9 +335,9 @@ func (c caller) results(id string) (found []seen, total int) {
 	}
 }
 
-// sentinel is an order of our own probes on some ports of a host.
+// sentinel is an order of our own probes alone on some ports of a host.
 func sentinel(target, ports string) order {
-	return order{Target: target, ScanType: "sentinel", Options: map[string]any{"ports": ports}}
+	return order{Target: target, ScanType: "sentinel", Options: map[string]any{"ports": ports, "engines": []string{"sentinel"}}}
 }
 
 func weakTarget(t *testing.T) *simulator.WeakTarget {

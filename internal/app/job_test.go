@@ -76,10 +76,18 @@ func TestTheMainJobFindsWhatIsThere(t *testing.T) {
 // job is a scan of some ports, and a second one of all or some of them.
 type job struct{ engine, ports, again string }
 
+// options are those of an order that the engine carries out alone.
+func (j job) options(ports string) map[string]any {
+	if j.engine == "sentinel" {
+		return map[string]any{"ports": ports, "engines": []string{"sentinel"}}
+	}
+	return map[string]any{"ports": ports}
+}
+
 func mainJob(t *testing.T, c caller, weak *simulator.WeakTarget, j job) {
 	t.Helper()
 	made := c.must(http.MethodPost, scanAPI+"/scans", order{
-		Target: weak.Host().String(), ScanType: j.engine, Options: map[string]any{"ports": j.ports},
+		Target: weak.Host().String(), ScanType: j.engine, Options: j.options(j.ports),
 	}, nil)
 	var queued client.Scan
 	made.into(t, &queued)
@@ -99,7 +107,7 @@ func mainJob(t *testing.T, c caller, weak *simulator.WeakTarget, j job) {
 	planted(t, weak, j, found)
 	documents(t, c, queued.ID, total)
 
-	again := c.submit(order{Target: weak.Host().String(), ScanType: j.engine, Options: map[string]any{"ports": j.again}})
+	again := c.submit(order{Target: weak.Host().String(), ScanType: j.engine, Options: j.options(j.again)})
 	if s := c.ended(again); s.Outcome != "complete" {
 		t.Fatalf("the second scan ended as %+v", s)
 	}

@@ -177,6 +177,9 @@ func (d *demonstration) scan(ctx context.Context, engine string) error {
 		return err
 	}
 	options := map[string]json.RawMessage{"ports": ports}
+	if engine == "sentinel" {
+		options["engines"] = json.RawMessage(`["sentinel"]`) // nmap has had its own scan
+	}
 	if engine == "nmap" {
 		options["versionIntensity"] = json.RawMessage("2") // enough for what listens there, and seconds instead of a minute
 	}
