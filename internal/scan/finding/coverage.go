@@ -2,6 +2,7 @@ package finding
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -17,9 +18,9 @@ type Place struct {
 	Host  string      `json:"host"`
 	Ports []PortRange `json:"ports,omitempty"`
 	Rules []string    `json:"rules"`
-	// Path limits the place to URLs at this path and below it ("/shop" holds "/shop" and "/shop/cart"); empty = all of the
-	// port. What has no URL isn't within a path.
-	Path string `json:"path,omitempty"`
+	// Paths limits the place to URLs with one of these paths; one that ends in "/*" stands for everything below it.
+	// Empty = all of the port. What has no URL isn't at a path.
+	Paths []string `json:"paths,omitempty"`
 }
 
 // PortRange is an inclusive range of ports of one protocol.
@@ -56,7 +57,7 @@ func (p Place) coversPort(at Location) bool {
 }
 
 func (p Place) coversPath(at Location) bool {
-	if p.Path == "" {
+	if len(p.Paths) == 0 {
 		return true
 	}
 	u, err := url.Parse(at.URL)
@@ -67,8 +68,10 @@ func (p Place) coversPath(at Location) bool {
 	if path == "" {
 		path = "/"
 	}
-	rest, below := strings.CutPrefix(path, p.Path)
-	return below && (rest == "" || rest[0] == '/' || strings.HasSuffix(p.Path, "/"))
+	return slices.ContainsFunc(p.Paths, func(covered string) bool {
+		folder, all := strings.CutSuffix(covered, "*")
+		return path == covered || all && strings.HasSuffix(folder, "/") && strings.HasPrefix(path, folder)
+	})
 }
 
 func coversRule(rules []string, rule string) bool {

@@ -109,7 +109,7 @@ func run(tb testing.TB, script string, args ...string) {
 func start(tb testing.TB, script string, args ...string) []int {
 	tb.Helper()
 	cmd := exec.Command("python3", append([]string{Script(tb, script), "--until-eof"}, args...)...) //nolint:noctx // it lives as long as its standard input
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + tb.TempDir(), "LANG=C.UTF-8"}       //nolint:forbidigo // python3 must be found
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + tb.TempDir(), "LANG=C.UTF-8"}
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)

@@ -133,7 +133,7 @@ class App(BaseHTTPRequestHandler):
                 row = DB.execute(sql).fetchone()
         except sqlite3.Error as e:
             return self.page("Error", "sqlite3.OperationalError: %s" % html.escape(str(e)), 500)
-        self.page("Login", "welcome %s" % html.escape(row[0]) if row else "wrong login")
+        self.page("Login", "welcome %s" % html.escape(str(row[0])) if row else "wrong login")
 
     def route(self, path, q):
         if path == "/":

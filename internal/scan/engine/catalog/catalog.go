@@ -10,6 +10,7 @@ import (
 	"assay.dev/assay/internal/scan/engine/nmap"
 	"assay.dev/assay/internal/scan/engine/nuclei"
 	"assay.dev/assay/internal/scan/engine/sentinel"
+	"assay.dev/assay/internal/scan/engine/sqlmap"
 	"assay.dev/assay/internal/scan/engine/sublist3r"
 	"assay.dev/assay/internal/scan/engine/trivy"
 	"assay.dev/assay/internal/scan/engine/zap"
@@ -23,6 +24,7 @@ func All() []engine.Engine {
 		trivy.New(),
 		nuclei.New(),
 		zap.New(),
+		sqlmap.New(),
 		harvester.New(),
 		sublist3r.New(),
 	}
