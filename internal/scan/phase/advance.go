@@ -276,6 +276,9 @@ func (d *drafting) child(ctx context.Context, step Step, target string, typ asse
 		d.left(target, why)
 		return nil
 	}
+	if slices.ContainsFunc(d.made, func(o scan.Scan) bool { return o.Engine == c.Engine && o.Target == c.Target }) {
+		return nil // an earlier step looks there
+	}
 	c.Stage = d.phase
 	d.made = append(d.made, c)
 	d.room--

@@ -64,6 +64,7 @@ func TestLaterPhasesLookAtWhatEarlierOnesFound(t *testing.T) {
 			"inventory sentinel 192.0.2.7", "inventory nmap 192.0.2.7",
 			"surface wapiti http://192.0.2.7:8080/", "surface zap http://192.0.2.7:8080/", "surface nikto http://192.0.2.7:8080/",
 			"vulnerability nuclei http://192.0.2.7:8080/", "vulnerability sqlmap http://192.0.2.7:8080/item?id=1",
+			"vulnerability sqlmap http://192.0.2.7:8080/",
 		}
 		if diff := cmp.Diff(want, told(children)); diff != "" {
 			t.Errorf("children:\n%s", diff)
@@ -82,7 +83,7 @@ func TestLaterPhasesLookAtWhatEarlierOnesFound(t *testing.T) {
 				t.Error("a child shows a header's value")
 			}
 		}
-		if got := string(children[1].Options); got != `{"ports":"8080"}` {
+		if got := string(children[1].Options); got != `{"ports":"8080","versionIntensity":2}` {
 			t.Errorf("nmap is given %s", got)
 		}
 		h.mergedShop(t, s)

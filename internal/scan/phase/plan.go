@@ -39,10 +39,10 @@ const (
 
 // Bounds of a parent.
 const (
-	MaxChildren = 50 // of a parent
-	MaxOrigins  = 10 // web servers that a step looks at
-	MaxPages    = 10
-	MaxNames    = 10
+	MaxChildren = 50  // of a parent
+	MaxOrigins  = 10  // web servers that a step looks at
+	MaxPages    = 5   // with parameters, of a step
+	MaxNames    = 10  // below a domain
 	maxLeft     = 100 // notes of what was left out
 )
 
@@ -54,7 +54,7 @@ func perPhase(phase string) int {
 	case engine.PhaseSurface:
 		return 28
 	}
-	return 14
+	return 14 // with the others' 36: MaxChildren
 }
 
 // Plan is which engine looks at what, in the order in which children are made: where bounds cut, the later ones go.
@@ -65,7 +65,12 @@ func Plan() []Step {
 	domain := []asset.TargetType{asset.TypeDomain}
 	return []Step{
 		{Phase: engine.PhaseInventory, Engine: "sentinel", From: FromRoot, Inherit: []string{"depth", "ports", "probes"}},
-		{Phase: engine.PhaseInventory, Engine: "nmap", From: FromRoot, Root: network, Inherit: []string{"ports"}},
+		// Low intensity tells the common services apart in seconds; silent ports make higher ones take minutes.
+		{
+			Phase: engine.PhaseInventory, Engine: "nmap", From: FromRoot, Root: network, Depths: []string{standard},
+			Options: map[string]string{"versionIntensity": "2"}, Inherit: []string{"ports"},
+		},
+		{Phase: engine.PhaseInventory, Engine: "nmap", From: FromRoot, Root: network, Depths: []string{deep}, Inherit: []string{"ports"}},
 		{Phase: engine.PhaseInventory, Engine: "trivy", From: FromRoot, Root: code},
 		{Phase: engine.PhaseInventory, Engine: "sublist3r", From: FromRoot, Root: domain},
 		{Phase: engine.PhaseInventory, Engine: "harvester", From: FromRoot, Root: domain},
@@ -75,8 +80,22 @@ func Plan() []Step {
 		{Phase: engine.PhaseSurface, Engine: "zap", From: FromOrigins, Root: web},
 		{Phase: engine.PhaseSurface, Engine: "nikto", From: FromOrigins, Root: web},
 
-		{Phase: engine.PhaseVulnerability, Engine: "nuclei", From: FromOrigins, Root: web},
+		// All templates at once: sets are folders of the public collection, which an operator's own may not have.
+		{
+			Phase: engine.PhaseVulnerability, Engine: "nuclei", From: FromOrigins, Root: web, Depths: []string{standard},
+			Options: map[string]string{"protocols": `["http","ssl"]`},
+		},
+		{
+			Phase: engine.PhaseVulnerability, Engine: "nuclei", From: FromOrigins, Root: web, Depths: []string{deep},
+			Options: map[string]string{"protocols": `["http","ssl","tcp"]`},
+		},
+		// Pages that others found are confirmed first; then sqlmap's own crawler looks for more.
 		{Phase: engine.PhaseVulnerability, Engine: "sqlmap", From: FromPages, Root: web},
+		{Phase: engine.PhaseVulnerability, Engine: "sqlmap", From: FromOrigins, Root: web},
+		{
+			Phase: engine.PhaseVulnerability, Engine: "zap", From: FromOrigins, Root: web, Depths: []string{deep},
+			Options: map[string]string{"plan": `"full"`},
+		},
 	}
 }
 

@@ -54,6 +54,9 @@ func (s stub) Manifest() engine.Manifest {
 		ID: s.id, Title: s.id, Targets: s.types,
 		Options: []engine.Option{
 			{Name: "depth", Type: engine.TypeEnum, Enum: []string{"quick", "standard", "deep"}, Default: "standard"},
+			{Name: "versionIntensity", Type: engine.TypeInt, Max: 9},
+			{Name: "protocols", Type: engine.TypeEnumSet, Enum: []string{"http", "ssl", "tcp"}, Max: 3},
+			{Name: "plan", Type: engine.TypeEnum, Enum: []string{"baseline", "full"}},
 			{Name: "ports", Type: engine.TypePorts, Max: engine.MaxPortRanges},
 			{Name: "engines", Type: engine.TypeEnumSet, Enum: all(), Min: 1, Max: 10},
 			{Name: "phases", Type: engine.TypeEnumSet, Enum: engine.Phases(), Min: 1, Max: 3},

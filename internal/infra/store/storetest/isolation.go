@@ -64,9 +64,9 @@ func tables() []string {
 	return []string{
 		"organization", "org_settings", "org_secret", "scan_scope", "quota_counter", "api_key", "key_secret",
 		"user_account", "login_session", "asset", "asset_tag", "asset_word", "scan", "scan_tag", "scan_word",
-		"scan_artifact", "scan_asset", "scan_batch", "finding", "finding_doc", "scan_result",
+		"scan_artifact", "scan_asset", "scan_batch", "scan_turn", "finding", "finding_doc", "scan_result",
 		"finding_history", "finding_cve", "finding_kind", "finding_word", "finding_count",
-		"finding_case", "finding_case_history", "finding_case_pin", "finding_case_state", "host_alias",
+		"finding_case", "finding_case_key", "finding_case_history", "finding_case_pin", "finding_case_state", "host_alias",
 		"report", "report_run", "usage_call", "usage_scan",
 		"webhook", "scan_callback", "hook_event", "hook_delivery", "hook_attempt",
 		"scan_template", "scan_template_tag", "scan_template_word", "scan_template_run",
@@ -116,6 +116,7 @@ type estate struct {
 	scan    scan.Scan // ended, with results
 	live    scan.Scan // running
 	waiting scan.Scan
+	parent  scan.Scan // in its first phase, with a child that waits
 	finding uid.Finding
 	reports reportEstate
 	hooks   hookEstate
@@ -162,6 +163,7 @@ func (h *house) furnish(tb testing.TB, org uid.Org, mark byte) estate {
 	e.waiting = h.newScan(org, "nmap", name, "tag")
 	h.furnishTemplate(tb, &e, org, name)
 	h.addScans(tb, e.waiting)
+	e.parent, _ = h.family(tb, org, "zap")
 	e.hooks = h.furnishHooks(tb, org)
 	return e
 }
@@ -235,6 +237,7 @@ func (h *house) readers(o estate) []portTries {
 	tenants, keys, inventory, sc := h.s.Tenants(), h.s.Access(), h.s.Assets(), h.s.Scans()
 	return []portTries{
 		h.reportReaders(o),
+		h.phaseReaders(o),
 		h.hookReaders(o),
 		h.triageReaders(o),
 		h.caseReaders(o),
@@ -294,7 +297,7 @@ func (h *house) readers(o estate) []portTries {
 			"Scan": func(ctx context.Context) (any, error) { return sc.Scan(ctx, org, o.scan.ID) },
 			"Scans": func(ctx context.Context) (any, error) {
 				l, err := sc.Scans(ctx, org, scan.Query{Page: pageAll()})
-				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 5, err
+				return slices.ContainsFunc(l.Items, func(s scan.Scan) bool { return s.ID == o.scan.ID }) || l.Total.N != 6, err
 			},
 			"Batch": func(ctx context.Context) (any, error) {
 				b, err := sc.Batch(ctx, org, uid.Batch(o.scan.ID))
@@ -309,6 +312,8 @@ func (h *house) readers(o estate) []portTries {
 				err := sc.EachResult(ctx, org, o.scan.ID, scan.ResultQuery{}, func(scan.Result) error { n++; return nil })
 				return n, err
 			},
+			"Looked":     func(ctx context.Context) (any, error) { return sc.Looked(ctx, org, o.scan.ID) },
+			"Children":   func(ctx context.Context) (any, error) { return sc.Children(ctx, org, o.parent.ID) },
 			"Artifacts":  func(ctx context.Context) (any, error) { return sc.Artifacts(ctx, org, o.scan.ID) },
 			"ScanAssets": func(ctx context.Context) (any, error) { return sc.ScanAssets(ctx, org, o.scan.ID) },
 			"ScanScope": func(ctx context.Context) (any, error) {

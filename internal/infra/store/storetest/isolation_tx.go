@@ -57,6 +57,7 @@ func (h *house) writers(mine, o estate) []portTries {
 	}
 	return []portTries{
 		h.reportWriters(o.reports),
+		h.phaseWriters(o),
 		h.hookWriters(o),
 		h.triageWriters(o),
 		h.caseWriters(o),
@@ -131,10 +132,11 @@ func (h *house) scanWriters(mine, o estate) map[string]attempt {
 		"KeepBatch": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.KeepBatch(ctx, scan.Batch{ID: uid.Batch(o.scan.ID)}, at)
 		}),
-		"ScanForUpdate": in(func(ctx context.Context, tx scan.Tx) error { return mustFail(second(tx.ScanForUpdate(ctx, o.scan.ID))) }),
-		"EditScan":      in(func(ctx context.Context, tx scan.Tx) error { return tx.EditScan(ctx, o.scan) }),
-		"CancelScan":    in(func(ctx context.Context, tx scan.Tx) error { return second(tx.CancelScan(ctx, o.live.ID, at)) }),
-		"StartScan":     in(func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, o.live.ID, o.live.Fence, at) }),
+		"ScanForUpdate":  in(func(ctx context.Context, tx scan.Tx) error { return mustFail(second(tx.ScanForUpdate(ctx, o.scan.ID))) }),
+		"EditScan":       in(func(ctx context.Context, tx scan.Tx) error { return tx.EditScan(ctx, o.scan) }),
+		"CancelScan":     in(func(ctx context.Context, tx scan.Tx) error { return second(tx.CancelScan(ctx, o.live.ID, at)) }),
+		"CancelChildren": in(func(ctx context.Context, tx scan.Tx) error { return second(tx.CancelChildren(ctx, o.parent.ID, at)) }),
+		"StartScan":      in(func(ctx context.Context, tx scan.Tx) error { return tx.StartScan(ctx, o.live.ID, o.live.Fence, at) }),
 		"KeepLease": in(func(ctx context.Context, tx scan.Tx) error {
 			return tx.KeepLease(ctx, o.live.ID, o.live.Fence, at, 9, "x")
 		}),

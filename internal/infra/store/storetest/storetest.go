@@ -79,6 +79,8 @@ func Run(t *testing.T, open Open) {
 		{"results of a try become visible at its end", visibility},
 		{"public sources", publicSources},
 		{"findings are enriched when they are read", enrichment},
+		{"parents and their children", families},
+		{"cancelled parents", cancelledFamilies},
 		{"batches", batches},
 		{"edited scans", editedScans},
 		{"comparisons", comparisons},

@@ -398,7 +398,7 @@ func (h *house) templateWriters(mine, o estate) map[string]attempt {
 		}),
 	}
 	shared := h.scanWriters(mine, o)
-	for _, name := range []string{"Consume", "InsertScans", "EmitAll", "CancelScan", "Emit"} {
+	for _, name := range []string{"Consume", "InsertScans", "EmitAll", "CancelScan", "CancelChildren", "Emit"} {
 		out[name] = shared[name]
 	}
 	return out
