@@ -144,6 +144,12 @@ func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	if exit.Code != 0 || version == "" {
 		return engine.Availability{Reason: "the program nuclei that was found doesn't answer like Nuclei; the package nuclei of PyPI is another program"}
 	}
+	if env.Data != nil {
+		if _, err := env.Data(TemplatesKey); err != nil {
+			return engine.Availability{Version: version, Reason: "Nuclei has no templates. Get a release of " +
+				"https://github.com/projectdiscovery/nuclei-templates and name its folder in nuclei_templates."}
+		}
+	}
 	return engine.Availability{Available: true, Version: version}
 }
 

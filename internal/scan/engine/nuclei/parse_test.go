@@ -76,7 +76,8 @@ func TestGolden(t *testing.T) {
 		dir := filepath.Dir(file)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
-			b, err := json.MarshalIndent(parse(t, fixture(t, filepath.Base(dir)), request(t, "127.0.0.1", `{}`)), "", " ")
+			type result struct{ Findings []finding.Observation }
+			b, err := json.MarshalIndent(result{parse(t, fixture(t, filepath.Base(dir)), request(t, "127.0.0.1", `{}`))}, "", " ")
 			if err != nil {
 				t.Fatal(err)
 			}

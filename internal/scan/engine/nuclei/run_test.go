@@ -343,9 +343,13 @@ func TestChecks(t *testing.T) {
 		"nuclei, a tool for atoms 0.1\n":                                            false,
 		"[INF] Nuclei Engine Version: $(id)\n":                                      false,
 	} {
-		s := &stage{takes: []take{{stderr: said}}}
+		s := &stage{templates: own(), takes: []take{{stderr: said}}}
 		if a := checker.Check(t.Context(), s.env()); a.Available != want || !want && a.Reason == "" {
 			t.Errorf("%q: %+v", said, a)
+		}
+		s = &stage{takes: []take{{stderr: said}}}
+		if a := checker.Check(t.Context(), s.env()); a.Available || a.Reason == "" {
+			t.Errorf("%q without templates: %+v", said, a)
 		}
 	}
 	gone := fault.New(fault.Unavailable, fault.CodeEngine, "no such program")
