@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +124,8 @@ func (i *Installer) Install(ctx context.Context, m engine.Manifest, r engine.Rec
 	}
 	defer done()
 	home := filepath.Join(i.d.Dir, m.ID)
-	place := filepath.Join(home, receipt.Recipe[:16])
+	// A place of its own each time: what is there runs until the link leads away from it.
+	place := filepath.Join(home, receipt.Recipe[:16]+"-"+strconv.FormatInt(receipt.InstalledAt.UnixNano(), 36))
 	if err := errors.Join(os.RemoveAll(place), os.MkdirAll(place, 0o755), os.MkdirAll(Bin(i.d.Dir), 0o755)); err != nil { //nolint:gosec // programs that engines run must be readable by the user they run as
 		return Receipt{}, broken("the engine's folder can't be made", err)
 	}
