@@ -125,7 +125,7 @@ func TestProxyOfSourcesTunnelsToThemOnly(t *testing.T) {
 		"CONNECT crt.example:443 HTTP/1.1\r\nHost: crt.example:443\r\n\r\n":     http.StatusOK,
 		"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n": http.StatusForbidden,
 		"GET http://crt.example/ HTTP/1.1\r\nHost: crt.example\r\n\r\n":         http.StatusForbidden,
-		"GET " + server.URL + "/ HTTP/1.1\r\nHost: x\r\n\r\n":                  http.StatusForbidden,
+		"GET " + server.URL + "/ HTTP/1.1\r\nHost: x\r\n\r\n":                   http.StatusForbidden,
 	} {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -137,6 +137,9 @@ func TestProxyOfSourcesTunnelsToThemOnly(t *testing.T) {
 		resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: strings.Fields(line)[0]})
 		if err != nil || resp.StatusCode != want {
 			t.Errorf("%q: %+v, %v; want %d", line, resp, err, want)
+		}
+		if err == nil {
+			_ = resp.Body.Close()
 		}
 		_ = conn.Close()
 	}

@@ -241,7 +241,8 @@ func checkPins(r engine.Recipe) error {
 
 // digestOf names a recipe, so that another version of it is another place.
 func digestOf(r engine.Recipe) string {
-	b, err := json.Marshal(r)
+	var doc any = r
+	b, err := json.Marshal(doc)
 	if err != nil {
 		return strings.Repeat("0", 64) // texts always marshal
 	}

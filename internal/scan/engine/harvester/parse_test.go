@@ -33,7 +33,8 @@ func TestGolden(t *testing.T) {
 			if bytes.Contains(raw, []byte("example.com")) {
 				domain = "example.com"
 			}
-			b, err := json.MarshalIndent(parse(t, raw, request(t, domain, `{}`)), "", "  ")
+			var got any = parse(t, raw, request(t, domain, `{}`))
+			b, err := json.MarshalIndent(got, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}

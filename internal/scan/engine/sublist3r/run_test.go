@@ -182,7 +182,8 @@ func TestTheOriginalProgramIsHeard(t *testing.T) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	want := []engine.SourceLook{
-		{Source: "crtsh", State: engine.SourceAnswered, Found: 4}, {Source: "passivedns", State: engine.SourceAnswered, Found: 3},
+		{Source: "crtsh", State: engine.SourceAnswered, Found: 4},
+		{Source: "passivedns", State: engine.SourceAnswered, Found: 3},
 		{Source: "threatcrowd", State: engine.SourceAnswered, Found: 2},
 	}
 	if diff := cmp.Diff(want, v.Looked.Sources); diff != "" {
@@ -204,15 +205,15 @@ func TestTheOriginalProgramIsHeard(t *testing.T) {
 func TestTheOriginalProgramsSilenceIsNoAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		stage  stage
+		stage  *stage
 		domain string
 		want   engine.Outcome
 	}{
-		{"no network", stage{stdout: recorded(t, "no-network.stdout.txt"), stderr: recorded(t, "no-network.stderr.txt")}, "example.com", engine.Failed},
-		{"cancelled", stage{stdout: "SSL Certificates: a.example.com\n", exit: engine.Exit{Code: -1, Signaled: true, Canceled: true}}, "example.com", engine.Partial},
-		{"an international name", stage{}, "xn--bcher-kva.example", engine.Failed},
-		{"crt.sh unreachable", stage{stdout: "HTTPSConnectionPool(host='crt.sh', port=443): Max retries exceeded\n"}, "example.com", engine.NothingReachable},
-		{"output too large", stage{stdout: "SSL Certificates: a.example.com\n", cut: true}, "example.com", engine.Partial},
+		{"no network", &stage{stdout: recorded(t, "no-network.stdout.txt"), stderr: recorded(t, "no-network.stderr.txt")}, "example.com", engine.Failed},
+		{"cancelled", &stage{stdout: "SSL Certificates: a.example.com\n", exit: engine.Exit{Code: -1, Signaled: true, Canceled: true}}, "example.com", engine.Partial},
+		{"an international name", &stage{}, "xn--bcher-kva.example", engine.Failed},
+		{"crt.sh unreachable", &stage{stdout: "HTTPSConnectionPool(host='crt.sh', port=443): Max retries exceeded\n"}, "example.com", engine.NothingReachable},
+		{"output too large", &stage{stdout: "SSL Certificates: a.example.com\n", cut: true}, "example.com", engine.Partial},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		if c.stage.exit.Canceled {
@@ -236,14 +237,14 @@ func TestRunsAreRecordedAsTheCasesSay(t *testing.T) {
 	many := internet()
 	many["api.hackertarget.com"] = []page{{status: 429}}
 	for name, c := range map[string]struct {
-		stage           stage
+		stage           *stage
 		domain, options string
 	}{
-		"none": {stage{pages: map[string][]page{"crt.sh": {{body: `[]`}}}}, "example.org", `{"sources":["crtsh"]}`},
-		"one":  {stage{pages: map[string][]page{"crt.sh": {{body: `[{"name_value":"www.example.org"}]`}}}}, "example.org", `{"sources":["crtsh"]}`},
-		"many": {stage{pages: many, zone: map[string]string{"www.example.org": "192.0.2.10", "mail.example.org": "192.0.2.11"}}, "example.org", `{"resolve":true}`},
+		"none": {&stage{pages: map[string][]page{"crt.sh": {{body: `[]`}}}}, "example.org", `{"sources":["crtsh"]}`},
+		"one":  {&stage{pages: map[string][]page{"crt.sh": {{body: `[{"name_value":"www.example.org"}]`}}}}, "example.org", `{"sources":["crtsh"]}`},
+		"many": {&stage{pages: many, zone: map[string]string{"www.example.org": "192.0.2.10", "mail.example.org": "192.0.2.11"}}, "example.org", `{"resolve":true}`},
 		"program": {
-			stage{stdout: recorded(t, "found.stdout.txt"), stderr: recorded(t, "found.stderr.txt"), file: recorded(t, "found.txt")}, "example.com",
+			&stage{stdout: recorded(t, "found.stdout.txt"), stderr: recorded(t, "found.stderr.txt"), file: recorded(t, "found.txt")}, "example.com",
 			`{"backend":"sublist3r","programSources":["crtsh","passivedns","threatcrowd"]}`,
 		},
 	} {
