@@ -7,6 +7,7 @@ package catalog
 import (
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/harvester"
+	"assay.dev/assay/internal/scan/engine/nikto"
 	"assay.dev/assay/internal/scan/engine/nmap"
 	"assay.dev/assay/internal/scan/engine/nuclei"
 	"assay.dev/assay/internal/scan/engine/sentinel"
@@ -24,6 +25,7 @@ func All() []engine.Engine {
 		trivy.New(),
 		nuclei.New(),
 		zap.New(),
+		nikto.New(),
 		sqlmap.New(),
 		harvester.New(),
 		sublist3r.New(),

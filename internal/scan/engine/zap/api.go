@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Bounds of the API.
@@ -155,6 +156,8 @@ func (w *word) UnmarshalJSON(b []byte) error {
 	*w = ""
 	switch {
 	case len(b) == 0:
+	case b[0] == '"' && len(b) > 1 && bytes.IndexByte(b, '\\') < 0 && utf8.Valid(b): // most are plain
+		*w = word(b[1 : len(b)-1])
 	case b[0] == '"':
 		var s string
 		if err := json.Unmarshal(b, &s); err != nil {

@@ -2,6 +2,7 @@ package zap
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,7 @@ const maxLine = 1 << 20
 
 // Parse implements engine.Engine. A line that can't be read costs the coverage, not the lines behind it.
 func (Engine) Parse(raw io.Reader, req engine.Request, yield func(engine.Item) error) (finding.Coverage, error) {
-	j := &judge{req: req, target: req.Target.URL(), yield: yield, seen: map[[16]byte]bool{}, sites: siteRules(), cve: cvePattern()}
+	j := &judge{req: req, target: req.Target.URL(), yield: yield, seen: map[[16]byte]bool{}, most: manifest().Limits.MaxFindings, sites: siteRules(), cve: cvePattern()}
 	if j.target == nil {
 		return finding.Coverage{}, nil
 	}
@@ -67,6 +68,7 @@ type judge struct {
 	target *url.URL
 	yield  func(engine.Item) error
 	seen   map[[16]byte]bool
+	most   int
 	sites  map[string]siteRule
 	cve    *regexp.Regexp
 
@@ -78,7 +80,7 @@ type judge struct {
 func cvePattern() *regexp.Regexp { return regexp.MustCompile(`(?i)\bCVE-\d{4}-\d{4,7}\b`) }
 
 func (j *judge) take(line []byte) error {
-	line = trimmed(line)
+	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
 		return nil
 	}
@@ -98,10 +100,6 @@ func (j *judge) take(line []byte) error {
 	return nil
 }
 
-func trimmed(line []byte) []byte {
-	return []byte(strings.TrimSpace(string(line)))
-}
-
 func (j *judge) alert(a *alert) error {
 	sure, ok := confidence(string(a.Confidence))
 	at, atOK := j.place(a)
@@ -110,14 +108,7 @@ func (j *judge) alert(a *alert) error {
 		return nil
 	}
 	f := &finding.Observation{
-		Rule: ruleOf(plugin, string(a.AlertRef)), Title: label(string(a.Name), finding.MaxTitle), Severity: severity(string(a.Risk)),
-		Confidence: sure, Location: at, CWE: weakness(plugin, number(a.CWE)), CVE: j.cves(a),
-		Description: cut(plain(string(a.Description)), finding.MaxDescription),
-		Remediation: cut(plain(string(a.Solution)), finding.MaxRemediation),
-		References:  references(string(a.Reference)),
-	}
-	if f.Title == "" {
-		f.Title = f.Rule
+		Rule: ruleOf(plugin, string(a.AlertRef)), Severity: severity(string(a.Risk)), Confidence: sure, Location: at, CVE: j.cves(a),
 	}
 	if plugin == "" { // of an alert that a person or a script made
 		f.Discern = label(string(a.Name), 200)
@@ -128,25 +119,35 @@ func (j *judge) alert(a *alert) error {
 			f.Discern = label(string(a.Param), 200)
 		}
 	}
+	if !j.first(f) {
+		return nil
+	}
+	if f.Title = label(string(a.Name), finding.MaxTitle); f.Title == "" {
+		f.Title = f.Rule
+	}
+	f.CWE = weakness(plugin, number(a.CWE))
 	f.Category = category(f.CWE, f.Severity, len(f.CVE) > 0)
+	f.Description = cut(plain(string(a.Description)), finding.MaxDescription)
+	f.Remediation = cut(plain(string(a.Solution)), finding.MaxRemediation)
+	f.References = references(string(a.Reference))
 	f.Evidence = evidence(a, plugin)
-	return j.tell(f)
+	return j.yield(engine.Item{Finding: f})
 }
 
-// tell yields a finding once. Pages that differ in the values of their queries only are one place.
-func (j *judge) tell(f *finding.Observation) error {
+// first reports whether a place of a rule is new. Pages that differ in the values of their queries only are one place.
+func (j *judge) first(f *finding.Observation) bool {
 	at := f.Location
 	sum := sha256.Sum256([]byte(strings.Join([]string{f.Rule, f.Discern, at.Method, at.URL, at.Parameter, strings.Join(f.CVE, " ")}, "\x00")))
 	key := [16]byte(sum[:16])
 	if j.seen[key] {
-		return nil
+		return false
 	}
-	if len(j.seen) >= manifest().Limits.MaxFindings {
+	if len(j.seen) >= j.most {
 		j.damaged = true
-		return nil
+		return false
 	}
 	j.seen[key] = true
-	return j.yield(engine.Item{Finding: f})
+	return true
 }
 
 // place reads an alert's location; ok is false for other hosts than the target's, of which ZAP has no business to tell.
