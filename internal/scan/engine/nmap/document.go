@@ -1,9 +1,6 @@
 package nmap
 
 import (
-	"bufio"
-	"encoding/xml"
-	"errors"
 	"io"
 	"net/netip"
 	"strconv"
@@ -92,79 +89,28 @@ type events struct {
 // memory for that one only. A document that is cut off or malformed ends the reading without an error: its complete
 // hosts have been told by then. Errors are the source's own and those of events.host.
 func read(r io.Reader, ev events) error {
-	src := &source{r: bufio.NewReaderSize(r, 64<<10)}
-	d := xml.NewDecoder(src)
+	m := newMarkup(r)
 	w := walker{ev: ev}
 	for {
-		src.left = maxToken
-		tok, err := d.Token()
+		t, err := m.next()
 		if err != nil {
-			return src.err
+			return m.err
 		}
-		switch tok := tok.(type) {
-		case xml.StartElement:
+		switch t.kind {
+		case opening:
 			if w.depth++; w.depth > maxDepth {
 				return nil
 			}
-			w.open(tok)
-		case xml.EndElement:
+			w.open(t.name, t.attrs)
+		case closing:
 			w.depth--
-			if err := w.shut(tok.Name.Local); err != nil {
+			if err := w.shut(t.name); err != nil {
 				return err
 			}
-		case xml.CharData:
-			w.chars(tok)
+		case text:
+			w.chars(t.name)
 		}
 	}
-}
-
-// source bounds tokens and replaces what XML can't hold: bytes that aren't UTF-8 and control characters. Otherwise
-// one bad byte of a banner would hide all hosts behind it.
-type source struct {
-	r    *bufio.Reader
-	left int // of the present token
-	buf  [utf8.UTFMax]byte
-	n, i int
-	err  error // of the reader, apart from its end
-}
-
-// ReadByte implements io.ByteReader, which the decoder reads through.
-func (s *source) ReadByte() (byte, error) {
-	if s.i < s.n {
-		s.i++
-		return s.buf[s.i-1], nil
-	}
-	if s.left--; s.left < 0 {
-		return 0, io.ErrShortBuffer // the token is too long
-	}
-	c, size, err := s.r.ReadRune()
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			s.err = err
-		}
-		return 0, err
-	}
-	if c == utf8.RuneError && size == 1 || c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0xfffe || c == 0xffff {
-		c = '?'
-	}
-	if c < utf8.RuneSelf {
-		return byte(c), nil
-	}
-	s.n, s.i = utf8.EncodeRune(s.buf[:], c), 1
-	return s.buf[0], nil
-}
-
-// Read implements io.Reader for the decoder's sake, which uses ReadByte alone.
-func (s *source) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	b, err := s.ReadByte()
-	if err != nil {
-		return 0, err
-	}
-	p[0] = b
-	return 1, nil
 }
 
 // walker builds hosts out of elements.
@@ -179,10 +125,8 @@ type walker struct {
 	inCPE bool
 }
 
-func (w *walker) open(e xml.StartElement) {
-	a := attributes(e.Attr)
-	name := e.Name.Local
-	switch {
+func (w *walker) open(element []byte, a attributes) {
+	switch name := string(element); {
 	case name == "nmaprun":
 		// A second document: whatever the first has left open is over.
 		w.depth, w.h, w.p, w.stack = 1, nil, nil, nil
@@ -190,7 +134,7 @@ func (w *walker) open(e xml.StartElement) {
 			w.ev.start(label(a.get("version"), 32))
 		}
 	case w.h == nil && name == "host":
-		w.h, w.p, w.stack, w.kept = &host{timedOut: a.get("timedout") == "true", end: whole(a.get("endtime"))}, nil, nil, 0
+		w.h, w.p, w.stack, w.kept = &host{timedOut: a.is("timedout", "true"), end: whole(a.get("endtime"))}, nil, nil, 0
 	case w.h == nil:
 		w.outside(name, a)
 	case name == "script", name == "table", name == "elem":
@@ -219,7 +163,7 @@ func (w *walker) outside(name string, a attributes) {
 		w.ev.task(a.get("task"), percent)
 	case "finished":
 		if w.ev.finished != nil {
-			w.ev.finished(a.get("exit") == "success", a.get("errormsg"))
+			w.ev.finished(a.is("exit", "success"), a.get("errormsg"))
 		}
 	}
 }
@@ -228,7 +172,7 @@ func (w *walker) insideHost(name string, a attributes) {
 	h := w.h
 	switch name {
 	case "status":
-		h.up, h.reason = a.get("state") == "up", w.keep(a.get("reason"), 32)
+		h.up, h.reason = a.is("state", "up"), w.keep(a.get("reason"), 32)
 	case "address":
 		w.address(a)
 	case "hostname":
@@ -236,12 +180,15 @@ func (w *walker) insideHost(name string, a attributes) {
 			h.hostnames = append(h.hostnames, n)
 		}
 	case "extraports":
-		h.closed = h.closed || a.get("state") == "closed"
+		h.closed = h.closed || a.is("state", "closed")
 	case "port":
 		number := whole(a.get("portid"))
-		proto := a.get("protocol")
-		if number >= 1 && number <= 65535 && (proto == "tcp" || proto == "udp") {
-			w.p = &port{proto: strings.Clone(proto), number: int(number)}
+		proto := "tcp"
+		if a.is("protocol", "udp") {
+			proto = "udp"
+		}
+		if number >= 1 && number <= 65535 && a.is("protocol", proto) {
+			w.p = &port{proto: proto, number: int(number)}
 			w.charge(64)
 		}
 	case "osmatch":
@@ -252,7 +199,7 @@ func (w *walker) insideHost(name string, a attributes) {
 }
 
 func (w *walker) address(a attributes) {
-	if a.get("addrtype") == "mac" {
+	if a.is("addrtype", "mac") {
 		w.h.mac, w.h.vendor = w.keep(a.get("addr"), 32), w.keep(a.get("vendor"), 128)
 		return
 	}
@@ -265,13 +212,13 @@ func (w *walker) address(a attributes) {
 func (w *walker) insidePort(name string, a attributes) {
 	switch name {
 	case "state":
-		w.p.open = a.get("state") == "open"
-		w.h.closed = w.h.closed || a.get("state") == "closed"
+		w.p.open = a.is("state", "open")
+		w.h.closed = w.h.closed || a.is("state", "closed")
 	case "service":
 		s := &w.p.service
 		s.name, s.tunnel, s.ostype = w.keep(a.get("name"), 64), w.keep(a.get("tunnel"), 16), w.keep(a.get("ostype"), 64)
 		s.product, s.version, s.extra = w.keep(a.get("product"), 128), w.keep(a.get("version"), 128), w.keep(a.get("extrainfo"), 255)
-		s.probed, s.conf = a.get("method") == "probed", int(min(whole(a.get("conf")), 10))
+		s.probed, s.conf = a.is("method", "probed"), int(min(whole(a.get("conf")), 10))
 	case "cpe":
 		if len(w.p.service.cpe) < 8 {
 			w.p.service.cpe, w.inCPE = append(w.p.service.cpe, ""), true
@@ -290,20 +237,22 @@ func (w *walker) openNode(name string, a attributes) {
 	w.stack, w.text = append(w.stack, n), w.text[:0]
 }
 
-func (w *walker) chars(b []byte) {
+func (w *walker) chars(raw []byte) {
 	switch {
 	case len(w.stack) > 0:
 		if !w.stack[len(w.stack)-1].table {
+			b := value(raw)
 			w.text = append(w.text, b[:min(len(b), maxOutput-len(w.text))]...)
 		}
 	case w.inCPE:
+		b := value(raw)
 		s := &w.p.service
-		s.cpe[len(s.cpe)-1] += w.keep(string(b[:min(len(b), maxValue)]), maxValue-len(s.cpe[len(s.cpe)-1]))
+		s.cpe[len(s.cpe)-1] += w.keep(b[:min(len(b), maxValue)], maxValue-len(s.cpe[len(s.cpe)-1]))
 	}
 }
 
-func (w *walker) shut(name string) error {
-	switch name {
+func (w *walker) shut(name []byte) error {
+	switch string(name) {
 	case "elem", "table", "script":
 		w.shutNode()
 	case "cpe":
@@ -347,11 +296,14 @@ func (w *walker) shutNode() {
 
 // keep takes a copy of the first bytes of s, cut between characters, and counts them against the host's bound.
 func (w *walker) keep(s string, limit int) string {
-	s = prefix(s, max(limit, 0))
-	if !w.charge(len(s)) {
+	cut := prefix(s, max(limit, 0))
+	if !w.charge(len(cut)) {
 		return ""
 	}
-	return strings.Clone(s)
+	if len(cut) == len(s) {
+		return s // its own copy already
+	}
+	return strings.Clone(cut)
 }
 
 func (w *walker) charge(n int) bool {
@@ -371,17 +323,6 @@ func prefix(s string, n int) string {
 		n--
 	}
 	return s[:n]
-}
-
-type attributes []xml.Attr
-
-func (a attributes) get(name string) string {
-	for i := range a {
-		if a[i].Name.Local == name {
-			return a[i].Value
-		}
-	}
-	return ""
 }
 
 // whole reads a number that isn't negative; 0 where there is none.

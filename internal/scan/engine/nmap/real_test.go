@@ -252,6 +252,29 @@ func TestScriptSetsAreHarmless(t *testing.T) {
 	}
 }
 
+// TestRealNmapSendsRawPacketsFromTheSandbox proves that the sandbox leaves as much as SYN, UDP and OS scans need, where
+// this process may send raw packets at all.
+func TestRealNmapSendsRawPacketsFromTheSandbox(t *testing.T) {
+	realNmap(t)
+	if !runner.Capabilities().Has(engine.NetRaw) {
+		t.Skip("SKIPPED: this process may not send raw packets")
+	}
+	port := strconv.Itoa(serve(t, "SSH-2.0-OpenSSH_9.2p1\r\n"))
+	for _, argv := range []string{"-sS -O --osscan-limit --traceroute -p " + port, "-sU -p 1"} {
+		var out bytes.Buffer
+		exit, err := launcher(t).Launch(t.Context(), engine.Process{
+			Program: "nmap", Args: append(strings.Fields(argv), "-n", "-Pn", "--privileged", "127.0.0.1"), Stdout: &out, Stderr: &out,
+		})
+		want := port + "/tcp open"
+		if strings.HasPrefix(argv, "-sU") {
+			want = "1/udp "
+		}
+		if err != nil || exit.Code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %+v, %v\n%s", argv, exit, err, out.String())
+		}
+	}
+}
+
 func mustPort(port int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
 }

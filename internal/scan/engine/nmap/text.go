@@ -9,8 +9,11 @@ import (
 // label makes one short line out of what a stranger's service said: no control characters, no direction marks, and
 // Nmap's \xHH escapes of binary as one "?" a run. It is cut to limit bytes.
 func label(s string, limit int) string {
+	if s = strings.TrimSpace(s); plain(s) {
+		return strings.TrimRight(prefix(s, limit), " ")
+	}
 	var b strings.Builder
-	for s = strings.TrimSpace(s); s != "" && b.Len() < limit; {
+	for s != "" && b.Len() < limit {
 		if escaped(s) {
 			for escaped(s) {
 				s = s[4:]
@@ -31,6 +34,16 @@ func label(s string, limit int) string {
 	return prefix(strings.Join(strings.Fields(b.String()), " "), limit)
 }
 
+// plain reports whether s is printable ASCII without escapes and doubled spaces, as nearly all of it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '\\' || c == ' ' && (i == 0 || s[i-1] == ' ') {
+			return false
+		}
+	}
+	return true
+}
+
 func labels(list []string, limit int) []string {
 	var out []string
 	for _, s := range list {
@@ -43,6 +56,9 @@ func labels(list []string, limit int) []string {
 
 // prose keeps lines and drops what could deceive a reader or a terminal.
 func prose(s string) string {
+	if plain(s) {
+		return strings.TrimSpace(s)
+	}
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r != '\n' && deceptive(r) {
 			return -1
