@@ -29,8 +29,9 @@ engines: ## Install the scan engines that the distribution carries, where that i
 
 .PHONY: deps
 deps: ## Install what the tests need
-	@tools/install --required openssl postgresql nmap curl jq python3 python3-pip
+	@tools/install --required openssl postgresql nmap curl jq python3 python3-pip maven default-jre-headless sublist3r python3-venv
 	@tools/fetch-trivy >/dev/null
+	@tools/fetch-zap >/dev/null
 
 .PHONY: test
 test: deps ## Run all tests with the race detector, on SQLite and on a PostgreSQL of its own
