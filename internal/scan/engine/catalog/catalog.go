@@ -14,6 +14,7 @@ import (
 	"assay.dev/assay/internal/scan/engine/sqlmap"
 	"assay.dev/assay/internal/scan/engine/sublist3r"
 	"assay.dev/assay/internal/scan/engine/trivy"
+	"assay.dev/assay/internal/scan/engine/wapiti"
 	"assay.dev/assay/internal/scan/engine/zap"
 )
 
@@ -27,6 +28,7 @@ func All() []engine.Engine {
 		zap.New(),
 		nikto.New(),
 		sqlmap.New(),
+		wapiti.New(),
 		harvester.New(),
 		sublist3r.New(),
 	}
