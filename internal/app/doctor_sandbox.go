@@ -4,9 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/catalog"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -18,8 +22,54 @@ func runnerConfig(cfg config.Config, scratch, mark string) runner.Config {
 	return runner.Config{
 		Path: programPath(cfg), Scratch: scratch, Mark: mark,
 		Helper: sandboxHelper(cfg), Sandbox: runner.Mode(cfg.Sandbox), User: cfg.SandboxUser,
-		Hides: secretPlaces(cfg), Reads: []string{enginesDir(cfg)},
+		Hides: secretPlaces(cfg), Reads: []string{enginesDir(cfg)}, Containers: containers(cfg),
 	}
+}
+
+// containers are the engines' programs that the operator runs in containers. An engine without an image stays outside:
+// doctor says so.
+func containers(cfg config.Config) runner.Containers {
+	out := runner.Containers{Runtime: cfg.Runtime, Images: map[string]string{}}
+	for _, e := range catalog.All() {
+		m := e.Manifest()
+		if image := imageOf(m); image != "" && slices.Contains(cfg.InContainers, m.ID) {
+			out.Images[m.Program] = image
+		}
+	}
+	return out
+}
+
+// imageOf returns the pinned image of an engine for this platform; empty = it has none.
+func imageOf(m engine.Manifest) string {
+	for _, r := range m.Recipes {
+		if r.Method != engine.MethodContainer {
+			continue
+		}
+		for _, p := range r.Parts {
+			if p.Platform == "" || p.Platform == runtime.GOOS+"/"+runtime.GOARCH {
+				return p.Name + "@sha256:" + p.SHA256
+			}
+		}
+	}
+	return ""
+}
+
+// checkContainers says which engines run in containers, and which of them can't.
+func checkContainers(cfg config.Config) []Check {
+	var out []Check
+	images := containers(cfg).Images
+	for _, e := range catalog.All() {
+		m := e.Manifest()
+		if !slices.Contains(cfg.InContainers, m.ID) {
+			continue
+		}
+		c := Check{Name: "container " + m.ID, State: CheckGood, Detail: "runs by " + cfg.Runtime + " from " + images[m.Program]}
+		if images[m.Program] == "" {
+			c.State, c.Detail = CheckBroken, "container_engines names it, but it has no pinned image; it runs outside of containers"
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // sandboxHelper returns the path of the program that confines others: where the operator says, or beside this one;
@@ -83,7 +133,7 @@ func checkSandbox(ctx context.Context, cfg config.Config) []Check {
 	for _, p := range properties {
 		out = append(out, checkProperty(cfg, p))
 	}
-	return out
+	return append(out, checkContainers(cfg)...)
 }
 
 func checkProperty(cfg config.Config, p runner.Property) Check {

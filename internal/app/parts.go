@@ -110,6 +110,9 @@ func (a *App) newRunner(ctx context.Context) (*runner.Runner, error) {
 	if n > 0 {
 		a.log.WarnContext(ctx, "ended engine processes that an earlier server left running", slog.Int("processes", n))
 	}
+	if _, err := run.RemoveContainers(ctx); err != nil {
+		a.log.WarnContext(ctx, "containers that an earlier server left running couldn't be looked for", slog.String("error", err.Error()))
+	}
 	if _, err := run.ClearScratch(); err != nil {
 		return nil, err
 	}
@@ -140,7 +143,7 @@ func (a *App) edge(p *parts, scans *scan.Service, charges *usage.Service) error 
 	})
 	table = append(table, hookapi.Routes(hookapi.Deps{Webhooks: p.hooks, Deliveries: p.hooks, Now: a.now})...)
 	table = append(table, platform.Routes(platform.Deps{
-		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Findings: a.triaging(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(), VEX: a.exchanging(scans),
+		Assets: a.assets, Organizations: a.tenants, Reports: a.reporting(p), Findings: a.triaging(p), Cases: a.correlating(p), Log: book, Health: health{a}, Metrics: p.metrics.Handler(), Intel: a.intelligence(), VEX: a.exchanging(scans),
 		Build: platform.Build{Version: version, Go: Version().Go}, Started: a.now(), Now: a.now, TLS: a.tlsStatus,
 	})...)
 	table = append(table, vaultapi.Routes(vaultapi.Deps{

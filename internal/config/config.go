@@ -56,6 +56,8 @@ type Config struct {
 	Sandbox         string   `koanf:"sandbox" help:"confinement of engines' programs: best (as far as this machine allows; assay doctor tells how far), require (start none where a part is missing) or off"`
 	SandboxHelper   string   `koanf:"sandbox_helper" help:"path of the program assay-sandbox; empty = beside assay"`
 	SandboxUser     int      `koanf:"sandbox_user" help:"number of the user and group that engines' programs run as where the server is root"`
+	Runtime         string   `koanf:"container_runtime" help:"docker or podman, for the engines of container_engines; empty = none"`
+	InContainers    []string `koanf:"container_engines" help:"ids of engines that run in containers, by the image of their recipe, which must have been pulled by its digest; empty = none"`
 	Resolvers       []string `koanf:"resolvers" help:"DNS servers that scans ask for addresses and records, as IP or IP:port; empty = the system's"`
 	SourceMirrors   []string `koanf:"source_mirrors" help:"other addresses for the third parties that engines ask, each NAME=URL with a name of GET /engines; egress_allow decides whether they may be private"`
 	SourceKeys      string   `koanf:"source_keys" help:"folder with the keys of third parties that want one, each in a file of the source's name, readable by its owner only; empty = none"`
@@ -181,6 +183,12 @@ func (c Config) checkSandbox(bad func(key, format string, args ...any)) {
 	}
 	if c.SandboxHelper != "" && !filepath.IsAbs(c.SandboxHelper) {
 		bad("sandbox_helper", "must be an absolute path")
+	}
+	if !slices.Contains([]string{"", "docker", "podman"}, c.Runtime) {
+		bad("container_runtime", "must be docker or podman")
+	}
+	if c.Runtime == "" && len(c.InContainers) > 0 {
+		bad("container_engines", "needs container_runtime")
 	}
 	if c.SandboxUser < 1 || c.SandboxUser >= 1<<31 {
 		bad("sandbox_user", "must be the number of a user that isn't root")

@@ -22,6 +22,7 @@ type confine struct {
 	helper   string
 	launcher *Launcher
 
+	group  *group // nil = none
 	link   *link
 	theirs *os.File // the helper's end of the link, nil once it has it
 
@@ -55,7 +56,7 @@ func (l *Launcher) cell(ctx context.Context, c *child, p engine.Process) (*confi
 	spec.Memory = uint64(max(p.MaxMemory, 0))
 	spec.CPU = processorTime(ctx)
 	if spec.Loopback && p.Network == engine.NetworkProxy && l.run.Proxy != nil {
-		spec.Proxy = ProxyPort
+		spec.Proxy = l.proxyPort()
 	}
 	return newConfine(l, plan, spec, l.runner.helper)
 }
@@ -72,8 +73,22 @@ func processorTime(ctx context.Context) uint64 {
 func newConfine(l *Launcher, p *plan, spec cell.Spec, helper string) (*confine, error) {
 	c := &confine{plan: p, spec: spec, helper: helper, launcher: l}
 	var err error
-	c.link, c.theirs, err = newLink(c.takeListener)
-	return c, err
+	if c.group, err = l.runner.groups.start(spec.Memory); err != nil {
+		return nil, err
+	}
+	if c.link, c.theirs, err = newLink(c.takeListener); err != nil {
+		return nil, errors.Join(err, c.group.end())
+	}
+	return c, nil
+}
+
+// attributes are how the helper is cloned.
+func (c *confine) attributes() *syscall.SysProcAttr {
+	a := c.plan.attributes()
+	if c.group != nil {
+		a.UseCgroupFD, a.CgroupFD = true, int(c.group.fd.Fd())
+	}
+	return a
 }
 
 // command is how the helper is started, env being what the program gets.
@@ -132,7 +147,7 @@ func (c *confine) close() error {
 		<-p.done
 	}
 	c.proxies = nil
-	return nil
+	return c.group.end()
 }
 
 // takesAllAlong reports whether the helper's end is the end of all descendants.

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"assay.dev/assay/internal/infra/runner/cell"
 	"assay.dev/assay/internal/scan/engine"
 )
@@ -21,14 +19,18 @@ const probeMemory = 4 << 30
 
 // why are the reasons that need no trying.
 const (
-	whyOff      = "switched off by the setting sandbox"
-	whyNoHelper = "the program assay-sandbox isn't installed beside assay"
+	whyOff        = "switched off by the setting sandbox"
+	whyContainers = "it holds outside of containers; programs that run in containers and use the proxy share the host's network"
+	whyNoHelper   = "the program assay-sandbox isn't installed beside assay"
 )
 
 // tried runs a program that attempts what it should be kept from, in the plan of programs with a network of their
 // own, and says what became of it.
 func (r *Runner) tried(ctx context.Context) (map[string]trial, error) {
-	out := map[string]trial{PropertyStart: {holds: true}, PropertyGroup: r.groups()}
+	out := map[string]trial{PropertyStart: {holds: true}}
+	if r.groups != nil {
+		out[PropertyGroup] = trial{holds: r.groups.dir != "", why: r.groups.why}
+	}
 	p, err := r.planFor(ctx, kindOwn)
 	if err != nil {
 		return nil, err
@@ -54,6 +56,9 @@ func (r *Runner) tried(ctx context.Context) (map[string]trial, error) {
 	}
 	for property, attempts := range proofs() {
 		out[property] = judge(p, property, attempts, lines)
+	}
+	if n := len(r.containers.Images); n > 0 && out[PropertyProxy].holds {
+		out[PropertyProxy] = trial{why: whyContainers}
 	}
 	out[PropertyDeath] = trial{holds: p.spec.Process1, why: p.lost[PropertyDeath]}
 	if Capabilities().Has(engine.NetRaw) && out[PropertyNamespaces].holds {
@@ -150,13 +155,4 @@ func spaces() string {
 		}
 	}
 	return strings.Join(out, " ")
-}
-
-// groups says whether this process may bound programs by control groups.
-func (r *Runner) groups() trial {
-	var fs unix.Statfs_t
-	if err := unix.Statfs("/sys/fs/cgroup", &fs); err != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
-		return trial{why: "no control groups of version 2 are mounted at /sys/fs/cgroup"}
-	}
-	return trial{why: "not used"}
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +25,12 @@ const maxGrace = 4 * time.Second
 // drain is how long pipes may stay open after the program has ended, held by descendants that left its group.
 const drain = 500 * time.Millisecond
 
+// Bounds of every program.
+const (
+	maxFiles     = 4096 // open at once; nmap and nuclei want a socket per probe
+	maxProcesses = 2048 // with threads
+)
+
 // Launcher starts the programs of one run; it implements engine.Launcher. It is safe for concurrent use.
 type Launcher struct {
 	runner *Runner
@@ -44,14 +51,21 @@ type Launcher struct {
 // An exit code other than 0 is no error. Errors are: ENGINE_NOT_AVAILABLE (no such program), Internal (it can't be
 // started, a descendant can't be killed, or a writer refused its output: the program is then stopped).
 func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, error) {
-	file, err := l.runner.find(p.Program)
-	if err != nil {
-		return engine.Exit{Code: -1}, err
-	}
 	mark := l.mark + ":" + strconv.FormatInt(l.starts.Add(1), 10)
 	env, err := l.environment(mark, p.Env)
 	if err != nil {
 		return engine.Exit{Code: -1}, err
+	}
+	dir := cmp.Or(p.Dir, l.run.Work)
+	box, err := l.container(p, mark, dir)
+	if err != nil {
+		return engine.Exit{Code: -1}, err
+	}
+	file := ""
+	if box == nil {
+		if file, err = l.runner.find(p.Program); err != nil {
+			return engine.Exit{Code: -1}, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return engine.Exit{Code: -1, Canceled: true}, nil //nolint:nilerr // being cancelled is an outcome, not an error
@@ -63,13 +77,10 @@ func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	c := &child{
-		file: file, args: p.Args, env: env, dir: p.Dir, mark: mark,
+		file: file, args: p.Args, env: env, dir: dir, mark: mark, box: box,
 		stdout: &sink{to: p.Stdout, failed: stop}, stderr: &sink{to: p.Stderr, failed: stop},
 		first: firstSignal(p.First), grace: min(max(p.Grace, 0), maxGrace), memory: p.MaxMemory, noNetwork: p.Network == engine.NetworkNone,
 		failed: stop,
-	}
-	if c.dir == "" {
-		c.dir = l.run.Work
 	}
 	if p.Listens != 0 && p.Ready != nil {
 		c.service = &service{port: p.Listens, ready: p.Ready}
@@ -85,11 +96,21 @@ func (l *Launcher) Launch(ctx context.Context, p engine.Process) (engine.Exit, e
 		exit.Canceled = true
 		return exit, nil
 	}
+	if told, ok := errors.AsType[*fault.Error](err); ok {
+		return exit, told
+	}
 	return exit, fault.New(fault.Internal, fault.CodeInternal, "the engine's program couldn't be run").Because(err)
 }
 
 // attempt runs the child confined as p may be. A program file that just couldn't be started is tried again.
 func (l *Launcher) attempt(ctx context.Context, c *child, p engine.Process) (exit engine.Exit, err error) {
+	if c.box != nil {
+		defer c.box.remove() //nolint:contextcheck // it must happen although ctx is done
+		// These would be the runtime's own process's; and it needs its share of the time that a cancel may take.
+		c.memory, c.noNetwork, c.grace = 0, false, min(c.grace, maxGrace-drain)
+		exit, err = c.run(ctx)
+		return exit, errors.Join(err, c.service.close())
+	}
 	for try := 0; ; try++ {
 		if c.cell, err = l.cell(ctx, c, p); err != nil {
 			return engine.Exit{Code: -1}, err
@@ -111,6 +132,13 @@ func firstSignal(s engine.Signal) syscall.Signal {
 	return syscall.SIGTERM
 }
 
+func signalName(s syscall.Signal) string {
+	if s == syscall.SIGINT {
+		return "INT"
+	}
+	return "TERM"
+}
+
 // child is one process on its way.
 type child struct {
 	file, dir, mark string
@@ -120,9 +148,10 @@ type child struct {
 	grace           time.Duration
 	memory          int64
 	noNetwork       bool
-	service         *service // nil = it serves nothing
-	cell            *confine // nil = it is not confined
-	failed          func()   // ends the program
+	service         *service   // nil = it serves nothing
+	cell            *confine   // nil = it is not confined
+	box             *container // nil = it starts from the host's path
+	failed          func()     // ends the program
 
 	mu       sync.Mutex
 	pgid     int // 0 once the leader may have been reaped: the number may be another group's then
@@ -132,24 +161,35 @@ type child struct {
 // command makes the command. Its end by ctx is: the first signal to the group, and after the grace the kill.
 func (c *child) command(ctx context.Context) *exec.Cmd {
 	file, args, env := c.file, c.args, c.env
-	if c.cell != nil {
+	switch {
+	case c.box != nil:
+		file, args, env = c.box.runtime, c.box.args, c.box.env
+	case c.cell != nil:
 		file, args, env = c.cell.command(c.env)
 	}
 	cmd := exec.CommandContext(ctx, file, args...) //nolint:gosec // the file is found by bare name in the configured path; the arguments are the engine's typed values
 	cmd.Dir, cmd.Env = c.dir, env
+	late := c.grace
+	if c.box != nil {
+		late += drain // for the runtime to see the container's end
+	}
 	cmd.Stdin = nil // reads as /dev/null
 	cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
-	cmd.Cancel = func() error {
+	cmd.Cancel = func() error { //nolint:contextcheck // it happens because ctx is done
 		c.canceled.Store(true)
-		if c.cell != nil {
+		switch {
+		case c.box != nil:
+			c.box.signal(signalName(c.first))
+			time.AfterFunc(c.grace, func() { c.box.signal("KILL") })
+		case c.cell != nil:
 			c.cell.signal(c.first)
-		} else {
+		default:
 			c.signal(c.first)
 		}
-		time.AfterFunc(c.grace, func() { c.signal(syscall.SIGKILL) })
+		time.AfterFunc(late, func() { c.signal(syscall.SIGKILL) })
 		return nil
 	}
-	cmd.WaitDelay = c.grace + drain
+	cmd.WaitDelay = late + drain
 	return cmd
 }
 
@@ -182,7 +222,10 @@ func (c *child) exit(cmd *exec.Cmd, err error) (engine.Exit, error) {
 	}
 	out.CPU = state.UserTime() + state.SystemTime()
 	out.MaxRSS = maxRSS(state)
-	if c.cell != nil {
+	switch {
+	case c.box != nil:
+		return c.box.exit(out)
+	case c.cell != nil:
 		return c.cell.exit(out)
 	}
 	return out, nil

@@ -15,9 +15,6 @@ import (
 	"assay.dev/assay/internal/scan/engine"
 )
 
-// maxFiles is the most files a program may hold open; nmap and nuclei want a socket per probe.
-const maxFiles = 4096
-
 // sweepTime bounds the search for descendants that left the group.
 const sweepTime = 5 * time.Second
 
@@ -101,7 +98,7 @@ func (c *child) start(ctx context.Context) (*exec.Cmd, error) {
 		cmd := c.command(ctx)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 		if c.cell != nil {
-			cmd.SysProcAttr = c.cell.plan.attributes()
+			cmd.SysProcAttr = c.cell.attributes()
 			cmd.ExtraFiles = []*os.File{c.cell.theirs}
 		}
 		err := c.begin(cmd)
@@ -184,6 +181,14 @@ func maxRSS(state *os.ProcessState) int64 {
 		return usage.Maxrss << 10
 	}
 	return 0
+}
+
+// ownerOf returns whose a file is.
+func ownerOf(info os.FileInfo) (uid, gid int) {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid), int(stat.Gid)
+	}
+	return os.Geteuid(), os.Getegid()
 }
 
 // foreign returns who owns a folder where that isn't us, else -1.

@@ -26,10 +26,16 @@ func maxRSS(*os.ProcessState) int64 { return 0 }
 
 func foreign(os.FileInfo) int { return -1 }
 
+func ownerOf(os.FileInfo) (uid, gid int) { return os.Geteuid(), os.Getegid() }
+
 // again never tries again.
 func again(_ context.Context, _ int, err error) error { return errors.Join(err, errors.ErrUnsupported) }
 
 type planned struct{}
+
+type groups struct{}
+
+func ownGroups() *groups { return nil }
 
 // confine confines nothing: there is nothing to start.
 type confine struct{}

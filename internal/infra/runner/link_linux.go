@@ -94,7 +94,7 @@ func (l *link) take(message []byte, file *os.File) {
 		if err != nil {
 			n = int(syscall.EINVAL)
 		}
-		l.failed = &stepError{step: step, errno: syscall.Errno(n)} //nolint:gosec // an error's number
+		l.failed = &stepError{step: step, errno: syscall.Errno(n)}
 	case cell.Finished:
 		if v, ok := cell.Unpack(message, 1); ok {
 			l.status, l.ended = syscall.WaitStatus(v[0]), true //nolint:gosec // a wait status

@@ -28,9 +28,7 @@ const (
 // Bounds of a confined program beside those that its engine sets.
 const (
 	maxFileSize = 8 << 30
-	// maxProcesses counts threads too. In a user namespace of its own a program is counted for itself; else with all
-	// that its user runs.
-	maxProcesses       = 2048
+	// maxProcessesShared holds for programs that are counted with all that their user runs.
 	maxProcessesShared = 8192
 )
 
@@ -170,8 +168,7 @@ func (p *plan) lose(why string, properties ...string) {
 
 // plain is the system's own word for an error, without a path.
 func plain(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
 	return "refused"

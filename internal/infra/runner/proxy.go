@@ -17,7 +17,8 @@ type onceProxy struct {
 }
 
 // ProxyAddress returns where this run's programs find their forward proxy: "127.0.0.1:3128" where each has a network
-// of its own, else "127.0.0.1:PORT" on the host's, which the first call begins.
+// of its own, else "127.0.0.1:PORT" on the host's, which the first call begins. Where some programs start in
+// containers, the port is the host's in both.
 func (l *Launcher) ProxyAddress(ctx context.Context) (string, error) {
 	if l.run.Proxy == nil {
 		return "", fault.New(fault.Internal, fault.CodeInternal, "this run has no proxy")
@@ -26,7 +27,7 @@ func (l *Launcher) ProxyAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if own {
+	if own && len(l.runner.containers.Images) == 0 {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(ProxyPort)), nil
 	}
 	p := &l.proxy
@@ -52,6 +53,18 @@ func (l *Launcher) serveProxy(listener net.Listener) <-chan struct{} {
 		_ = l.run.Proxy(listener) // it ends with the listener
 	}()
 	return done
+}
+
+// proxyPort is the port of the forward proxy in networks of programs' own.
+func (l *Launcher) proxyPort() int {
+	l.proxy.mu.Lock()
+	defer l.proxy.mu.Unlock()
+	if l.proxy.l != nil {
+		if addr, ok := l.proxy.l.Addr().(*net.TCPAddr); ok {
+			return addr.Port
+		}
+	}
+	return ProxyPort
 }
 
 // Close ends the run's proxy.

@@ -45,6 +45,8 @@ type Config struct {
 	Hides []string
 	// Reads are folders that every program may read: where engines are installed. They may lie in what is hidden.
 	Reads []string
+	// Containers are programs that start in containers instead.
+	Containers Containers
 }
 
 // Runner starts programs for runs. It is safe for concurrent use.
@@ -58,6 +60,9 @@ type Runner struct {
 	user   int
 	hides  []string
 	reads  []string
+
+	containers Containers
+	groups     *groups // nil where nothing is confined
 
 	plans    [2]planned // by kind
 	insisted sync.Mutex
@@ -93,6 +98,13 @@ func New(c Config) (*Runner, error) {
 	r := &Runner{path: path, scratch: scratch, mark: c.Mark, helper: c.Helper, mode: cmp.Or(c.Sandbox, Best), user: cmp.Or(c.User, DefaultUser)}
 	if !slices.Contains([]Mode{Best, Require, Off}, r.mode) || r.user < 1 {
 		return nil, fault.New(fault.Invalid, fault.CodeValidation, "the sandbox is best, require or off, and its user isn't root")
+	}
+	if err := c.Containers.check(); err != nil {
+		return nil, err
+	}
+	r.containers = c.Containers
+	if r.helper != "" && r.mode != Off {
+		r.groups = ownGroups()
 	}
 	r.hides, r.reads = cleaned(append(c.Hides, scratch)), cleaned(c.Reads)
 	return r, nil

@@ -73,21 +73,21 @@ func TestEveryPropertyHoldsHere(t *testing.T) {
 func TestProgramsReadOnlyWhatTheyAreShown(t *testing.T) {
 	f := confined(t)
 	open := t.TempDir()
-	if err := os.Chmod(filepath.Dir(open), 0o755); err != nil { //nolint:gosec // only the sandbox shall refuse
+	if err := os.Chmod(filepath.Dir(open), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	secret, offered := filepath.Join(open, "data"), filepath.Join(open, "tree")
 	for _, dir := range []string{secret, offered} {
-		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // only the sandbox shall refuse
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644); err != nil { //nolint:gosec // only the sandbox shall refuse
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.hides = append(f.hides, secret)
 	another := filepath.Join(f.scratch, "another")
-	if err := os.Mkdir(another, 0o755); err != nil { //nolint:gosec // only the sandbox shall refuse
+	if err := os.Mkdir(another, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -128,7 +128,7 @@ refused(look, "`+c.path+`")`, engine.Process{Reads: c.reads, Network: network})
 func TestProgramsWriteOnlyIntoTheirFolder(t *testing.T) {
 	f := confined(t)
 	open := t.TempDir()
-	if err := os.Chmod(open, 0o777); err != nil { //nolint:gosec // only the sandbox shall refuse
+	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	private := "/tmp/assay-test-" + strconv.Itoa(os.Getpid())
@@ -420,7 +420,7 @@ func rerun(t *testing.T, tests string, change func(*exec.Cmd)) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: only root may become somebody else; this process isn't, so the tests ran that way already")
 	}
-	place, err := os.MkdirTemp("", "assay-another-")
+	place, err := os.MkdirTemp("", "assay-another-") //nolint:usetesting // t.TempDir lies in a folder that only we may enter
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +430,7 @@ func rerun(t *testing.T, tests string, change func(*exec.Cmd)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(place, name), b, 0o755); err != nil { //nolint:gosec // programs for another user
+		if err := os.WriteFile(filepath.Join(place, name), b, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -438,10 +438,10 @@ func rerun(t *testing.T, tests string, change func(*exec.Cmd)) {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(place, 0o755); err != nil { //nolint:gosec // for another user
+	if err := os.Chmod(place, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(tmp, 0o777); err != nil { //nolint:gosec // for another user
+	if err := os.Chmod(tmp, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(place, "tests"), "-test.run", tests, "-test.v")

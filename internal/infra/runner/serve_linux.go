@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -60,10 +61,8 @@ func holds(pid int, sockets []string) bool {
 		if err != nil {
 			continue
 		}
-		for _, s := range sockets {
-			if link == s {
-				return true
-			}
+		if slices.Contains(sockets, link) {
+			return true
 		}
 	}
 	return false

@@ -6,10 +6,14 @@ import (
 	"bufio"
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/word/fault"
@@ -150,4 +154,56 @@ func TestReadyEndsWithTheProgram(t *testing.T) {
 			t.Errorf("%+v, %v, ended %t", exit, err, ended)
 		}
 	})
+}
+
+func TestProgramsWithNetworksOfTheirOwnMayServeOnTheSamePort(t *testing.T) {
+	f := confined(t)
+	f.program(t, "naming", strings.Replace(echoing, "f.write(line)", "f.write(sys.argv[2].encode() + b'\\n')", 1))
+	names := make(chan string, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var done sync.WaitGroup
+	for _, name := range []string{"one", "two"} {
+		done.Go(func() {
+			_, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(ctx, engine.Process{
+				Program: "naming", Args: []string{"8080", name}, First: engine.Terminate, Grace: time.Second, Network: engine.NetworkNone, Listens: 8080,
+				Ready: func(ctx context.Context, dial func(context.Context) (net.Conn, error)) {
+					conn, err := dial(ctx)
+					if err != nil {
+						t.Error(err)
+						names <- ""
+						return
+					}
+					defer func() { _ = conn.Close() }()
+					_, _ = conn.Write([]byte("who\n"))
+					line, err := bufio.NewReader(conn).ReadString('\n')
+					if err != nil {
+						t.Error(err)
+					}
+					names <- strings.TrimSpace(line)
+				},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	got := []string{<-names, <-names}
+	cancel()
+	done.Wait()
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAProgramThatNeverServesIsNotWaitedFor(t *testing.T) {
+	f := confined(t)
+	exit, err := f.Launcher(Run{Scan: testScan, Work: f.work}).Launch(t.Context(), engine.Process{
+		Program: "true", Network: engine.NetworkNone, Listens: 8080,
+		Ready: func(context.Context, func(context.Context) (net.Conn, error)) { t.Error("nothing served") },
+	})
+	if err != nil || exit.Code != 0 {
+		t.Errorf("%+v, %v", exit, err)
+	}
 }

@@ -78,7 +78,7 @@ func hold(s Spec, env []string) int {
 			return fail(step, err)
 		}
 	}
-	pid, err := syscall.ForkExec(Self, append([]string{"assay-sandbox"}, s.Argv(StageEnter)...), &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(Self, append([]string{"assay-sandbox"}, s.Argv(StageEnter)...), &syscall.ProcAttr{ //nolint:gosec // itself
 		Dir: s.Dir, Env: env, Files: []uintptr{0, 1, 2, Control}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func reap(program int) syscall.WaitStatus {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare system call
+		case err == syscall.EINTR:
 		case err != nil:
 			return 0xff00 // it was reaped by nobody else; this can't be
 		case pid == program && (status.Exited() || status.Signaled()):
@@ -118,7 +118,7 @@ func listen(program int) {
 	buf := make([]byte, MaxMessage)
 	for {
 		n, err := unix.Read(Control, buf)
-		if err == unix.EINTR { //nolint:errorlint // a bare system call
+		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || n <= 0 {

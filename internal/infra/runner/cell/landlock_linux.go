@@ -48,7 +48,7 @@ func LandlockVersion() int {
 	if errno != 0 {
 		return 0
 	}
-	return int(v) //nolint:gosec // a small number
+	return int(v)
 }
 
 // ruleset makes the rules and returns their descriptor.
@@ -62,7 +62,7 @@ func ruleset(s Spec) (int, error) {
 	if errno != 0 {
 		return -1, errno
 	}
-	rules := int(fd) //nolint:gosec // a descriptor
+	rules := int(fd)
 	for _, group := range []struct {
 		rights uint64
 		paths  []string

@@ -191,7 +191,7 @@ func attemptLimit(value string) string {
 }
 
 func attemptSpaces(value string) string {
-	for _, theirs := range strings.Fields(value) {
+	for theirs := range strings.FieldsSeq(value) {
 		name, _, _ := strings.Cut(theirs, ":")
 		buf := make([]byte, 64)
 		n, err := unix.Readlink("/proc/self/ns/"+name, buf)

@@ -82,7 +82,7 @@ func take(parts []part, path string, attr uint64) ([]part, error) {
 		return append(parts, part{path: path, tree: -1, link: string(buf[:n])}), nil
 	}
 	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-	if err == unix.EACCES || err == unix.ENOENT { //nolint:errorlint // a bare system call
+	if err == unix.EACCES || err == unix.ENOENT {
 		return parts, nil
 	}
 	if err != nil {
@@ -124,7 +124,7 @@ func place(root string, p part) error {
 		return err
 	}
 	if p.tree < 0 {
-		if err := unix.Symlink(p.link, root+p.path); err != nil && err != unix.EEXIST { //nolint:errorlint // a bare system call
+		if err := unix.Symlink(p.link, root+p.path); err != nil && err != unix.EEXIST {
 			return err
 		}
 		return nil
@@ -144,13 +144,14 @@ func place(root string, p part) error {
 	return unix.MoveMount(p.tree, "", unix.AT_FDCWD, root+p.path, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-// makeFolder makes a folder of the new root with all above it.
+// makeFolder makes a folder of the new root with all above it. Below a part that is there already nothing can be made,
+// nor needs to be.
 func makeFolder(root, path string) error {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
 			continue
 		}
-		if err := unix.Mkdir(root+path[:i], 0o755); err != nil && err != unix.EEXIST && err != unix.EROFS { //nolint:errorlint // a bare system call; below a part that is there already nothing can be made nor needs to be
+		if err := unix.Mkdir(root+path[:i], 0o755); err != nil && err != unix.EEXIST && err != unix.EROFS {
 			return err
 		}
 	}
