@@ -154,8 +154,9 @@ func (a *artifacts) drop() {
 // keepArtifacts makes raw output durable and notes it with the scan.
 func (r *run) keepArtifacts(ctx context.Context, e *end, kept *artifacts) error {
 	list, err := kept.commit()
-	if err != nil {
-		return err
+	if err != nil { // a full disk: another try would fill it again
+		r.failed(ctx, e, err)
+		return nil
 	}
 	for _, a := range list {
 		if a.Truncated {

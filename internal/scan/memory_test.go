@@ -344,6 +344,7 @@ func (t *memoryTx) FinishScan(_ context.Context, id uid.Scan, fence int64, f sca
 	}
 	return t.transition(id, fits, func(r *row) {
 		r.Outcome, r.Reasons, r.Version, r.Summary, r.generation = f.Outcome, f.Reasons, f.Version, f.Summary, fence
+		r.looked = f.Looked
 		if f.Status == scan.Cancelled {
 			return
 		}
