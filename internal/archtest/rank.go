@@ -106,9 +106,20 @@ func MayImport(from, to string) (why string, ok bool) {
 	return "no rule", false
 }
 
-// sameAdapter lets an adapter have sub-packages of its own.
+// sameAdapter lets an adapter have sub-packages of its own; those of one scan engine may share parts.
 func sameAdapter(from, to string) bool {
-	return strings.HasPrefix(from, to+"/") || strings.HasPrefix(to, from+"/")
+	e := engineOf(from)
+	return strings.HasPrefix(from, to+"/") || strings.HasPrefix(to, from+"/") || e != "" && e == engineOf(to)
+}
+
+// engineOf returns the id of the scan engine in whose folder a package lies, "" for others.
+func engineOf(pkg string) string {
+	rest, ok := strings.CutPrefix(pkg, "internal/scan/engine/")
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
 }
 
 func kitMay(from, to string) bool {

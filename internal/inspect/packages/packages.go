@@ -29,12 +29,12 @@ var ErrUnreadable = errors.New("the file isn't of the form that its name promise
 
 // Package is one package as a file names it.
 type Package struct {
-	Name     string // with its group or scope: "@scope/name", "group:artifact", "github.com/a/b"
-	Version  string
-	Type     string // purl type: "npm", "golang", "deb"
-	PURL     string
-	Licences []string
-	Dev      bool // needed for building or testing only, where the file tells
+	Name     string   `json:"name"` // with its group or scope: "@scope/name", "group:artifact", "github.com/a/b"
+	Version  string   `json:"version"`
+	Type     string   `json:"type"` // purl type: "npm", "golang", "deb"
+	PURL     string   `json:"purl"`
+	Licences []string `json:"licences,omitempty"`
+	Dev      bool     `json:"dev,omitempty"` // needed for building or testing only, where the file tells
 }
 
 // Tree is what of the whole tree its readers need.

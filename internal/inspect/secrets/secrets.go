@@ -25,12 +25,12 @@ const MaxLeaks = 200
 
 // Leak is one credential that stands in a text.
 type Leak struct {
-	Rule        string // the rule's id, "aws-access-token"
-	About       string // what the rule knows, one sentence
-	Line        int    // from 1
-	Column      int    // of the match, in bytes, from 1
-	Excerpt     string // what stands around it, the value masked; printable, at most 120 bytes
-	Fingerprint string // by the function given to Scan
+	Rule        string `json:"rule"`        // the rule's id, "aws-access-token"
+	About       string `json:"about"`       // what the rule knows, one sentence
+	Line        int    `json:"line"`        // from 1
+	Column      int    `json:"column"`      // of the match, in bytes, from 1
+	Excerpt     string `json:"excerpt"`     // what stands around it, the value masked; printable, at most 120 bytes
+	Fingerprint string `json:"fingerprint"` // by the function given to Scan
 }
 
 // Scanner holds the rules. It is safe for concurrent use; expressions are compiled when they are first needed.

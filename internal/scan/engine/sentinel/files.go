@@ -10,52 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"assay.dev/assay/internal/scan/engine/sentinel/proof"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
-
-// candidate is a path that may lie open, and the kind of content that proves it. Quick ones are asked at every depth.
-type candidate struct {
-	path  string
-	kind  string
-	quick bool
-}
-
-// candidates are the paths that are asked for, most telling first. Several paths of one kind make one finding.
-func candidates() []candidate {
-	return []candidate{
-		{"/.git/config", rule.KindGit, true},
-		{"/.git/HEAD", rule.KindGit, true},
-		{"/.env", rule.KindEnv, true},
-		{"/.env.local", rule.KindEnv, false},
-		{"/.env.production", rule.KindEnv, false},
-		{"/.svn/entries", rule.KindSVN, false},
-		{"/server-status", rule.KindStatus, true},
-		{"/phpinfo.php", rule.KindPHPInfo, true},
-		{"/info.php", rule.KindPHPInfo, false},
-		{"/id_rsa", rule.KindKey, true},
-		{"/.ssh/id_rsa", rule.KindKey, false},
-		{"/server.key", rule.KindKey, false},
-		{"/privatekey.pem", rule.KindKey, false},
-		{"/.htpasswd", rule.KindHtpasswd, true},
-		{"/dump.sql", rule.KindSQL, true},
-		{"/backup.sql", rule.KindSQL, false},
-		{"/database.sql", rule.KindSQL, false},
-		{"/db.sql", rule.KindSQL, false},
-		{"/backup.zip", rule.KindArchive, true},
-		{"/backup.tar.gz", rule.KindArchive, false},
-		{"/www.zip", rule.KindArchive, false},
-		{"/site.tar.gz", rule.KindArchive, false},
-		{"/wp-config.php.bak", rule.KindConfig, true},
-		{"/wp-config.php~", rule.KindConfig, false},
-		{"/config.php.bak", rule.KindConfig, false},
-		{"/.DS_Store", rule.KindDSStore, true},
-		{"/.aws/credentials", rule.KindCloud, false},
-		{"/.docker/config.json", rule.KindRegistry, false},
-		{"/.npmrc", rule.KindNpm, false},
-		{"/actuator/env", rule.KindActuator, false},
-		{"/debug/pprof/", rule.KindPprof, false},
-	}
-}
 
 // maxFile is how much of a file is read: enough to prove what it is, too little to carry it off.
 const maxFile = 2 << 10
@@ -71,9 +28,9 @@ func (r *run) probeFiles(ctx context.Context, s *site) filesRecord {
 		}
 		rec.Control = append(rec.Control, seen)
 	}
-	var ask []candidate
-	for _, c := range candidates() {
-		if c.quick || r.depth.thorough {
+	var ask []rule.Candidate
+	for _, c := range rule.Candidates() {
+		if c.Quick || r.depth.thorough {
 			ask = append(ask, c)
 		}
 	}
@@ -83,7 +40,7 @@ func (r *run) probeFiles(ctx context.Context, s *site) filesRecord {
 	g.SetLimit(siteParallel)
 	for i, c := range ask {
 		g.Go(func() error {
-			f, ok := s.file(ctx, c.path, c.kind)
+			f, ok := s.file(ctx, c.Path, c.Kind)
 			mu.Lock()
 			defer mu.Unlock()
 			seen[i], complete = f, complete && ok
@@ -120,14 +77,14 @@ func (s *site) file(ctx context.Context, path, kind string) (fileSeen, bool) {
 	sum := sha256.Sum256(body)
 	f.Digest = hex.EncodeToString(sum[:])
 	if kind != "" {
-		f.Proof = prove(kind, body)
+		f.Proof = proof.Prove(kind, body)
 		if f.Proof != "" {
 			f.Proves = []string{kind}
 		}
 		return f, true
 	}
-	for _, k := range kinds() {
-		if prove(k, body) != "" {
+	for _, k := range proof.Kinds() {
+		if proof.Prove(k, body) != "" {
 			f.Proves = append(f.Proves, k)
 		}
 	}

@@ -14,12 +14,14 @@ import (
 	"strings"
 	"time"
 
+	"assay.dev/assay/internal/scan/engine/sentinel/crawl"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
 // Bounds of the HTTP probes.
 const (
 	maxBody      = 64 << 10
+	maxPage      = 256 << 10 // of a page that is read for links and reflections
 	maxRedirects = 3
 	maxListings  = 12
 	siteParallel = 4
@@ -82,11 +84,32 @@ type answered struct {
 // send makes one request. extra are headers of the check; the order's own headers go along unless bare, because an
 // answer that echoes a request must not hold them.
 func (s *site) send(ctx context.Context, method string, at *url.URL, extra map[string]string, bare bool) (answered, bool) {
-	if !s.r.pace.wait(ctx) {
-		return answered{}, false
-	}
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), nil)
 	if err != nil {
+		return answered{}, false
+	}
+	return s.do(req, extra, bare, maxBody)
+}
+
+// ask makes one request of a crawl.
+func (s *site) ask(ctx context.Context, r crawl.Request) (crawl.Answer, bool) {
+	var body io.Reader
+	extra := map[string]string{}
+	if r.Method == http.MethodPost {
+		body = strings.NewReader(r.Form.Encode())
+		extra["Content-Type"] = "application/x-www-form-urlencoded"
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL.String(), body)
+	if err != nil {
+		return crawl.Answer{}, false
+	}
+	a, ok := s.do(req, extra, false, maxPage)
+	return crawl.Answer{Status: a.status, Header: a.headers, Body: a.body}, ok
+}
+
+// do sends a request within the pace and reads the answer as far as the bound.
+func (s *site) do(req *http.Request, extra map[string]string, bare bool, bound int64) (answered, bool) {
+	if !s.r.pace.Wait(req.Context()) {
 		return answered{}, false
 	}
 	req.Header.Set("User-Agent", userAgent)
@@ -106,7 +129,7 @@ func (s *site) send(ctx context.Context, method string, at *url.URL, extra map[s
 		return answered{}, false
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // a body that breaks off is judged by what came
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, bound)) // a body that breaks off is judged by what came
 	return answered{status: resp.StatusCode, headers: resp.Header, body: s.scrub(body)}, true
 }
 

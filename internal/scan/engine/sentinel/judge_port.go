@@ -18,25 +18,25 @@ func (j *judge) host(rec hostRecord) {
 	if !ok {
 		return
 	}
-	h := j.cover.of(at.Host)
-	h.addrs++
+	h := j.cover.Of(at.Host)
+	h.Addrs++
 	if slices.Contains(rec.Checked, rule.CheckPorts) {
-		h.complete++
+		h.Complete++
 	}
-	if h.tried == nil {
+	if h.Tried == nil {
 		for _, p := range rec.Ports {
-			if p[0] < 1 || p[1] > 65535 || p[0] > p[1] || len(h.tried) > 2*engine.MaxPortRanges {
+			if p[0] < 1 || p[1] > 65535 || p[0] > p[1] || len(h.Tried) > 2*engine.MaxPortRanges {
 				j.damaged = true
 				return
 			}
-			h.tried = append(h.tried, engine.PortRange{From: p[0], To: p[1]})
+			h.Tried = append(h.Tried, engine.PortRange{From: p[0], To: p[1]})
 		}
 	}
-	if len(h.spared) > maxSpared*maxAddrs {
+	if len(h.Spared) > maxSpared*maxAddrs {
 		j.damaged = true // no run of ours looks at so many addresses of one name
 		return
 	}
-	h.spared = append(h.spared, rec.Spared[:min(len(rec.Spared), maxSpared)]...)
+	h.Spared = append(h.Spared, rec.Spared[:min(len(rec.Spared), maxSpared)]...)
 	if rec.Alive {
 		j.saw(asset.KindHost, at.Host, map[string]any{"address": rec.Addr})
 	}
@@ -51,13 +51,14 @@ func (j *judge) port(rec portRecord) {
 	}
 	s := rec.Service
 	s.Name, s.Product, s.Version = printable(s.Name, 32), printable(s.Product, 64), printable(s.Version, 64)
-	h := j.cover.of(at.Host)
-	if len(h.open) > maxOpen*maxAddrs {
+	h := j.cover.Of(at.Host)
+	if len(h.Open) > maxOpen*maxAddrs {
 		j.damaged = true
 		return
 	}
-	h.open[at.Port]++
-	h.done(at.Port, rec.Checked)
+	h.Open[at.Port]++
+	h.Done(at.Port, rec.Checked)
+	j.ssh(rec, at)
 	j.saw(asset.KindService, net.JoinHostPort(at.Host, strconv.Itoa(at.Port))+"/tcp", map[string]any{
 		"service": s.Name, "product": s.Product, "version": s.Version, "tls": strconv.FormatBool(s.TLS),
 	})
@@ -87,6 +88,10 @@ func (j *judge) port(rec portRecord) {
 	case "memcached":
 		if s.NoAuth {
 			j.add("port-memcached-open", at, known)
+		}
+	case "smtp":
+		if s.NoTLS {
+			j.add("port-smtp-cleartext", at, known)
 		}
 	case "vnc":
 		j.add("port-vnc", at, known)

@@ -2,12 +2,7 @@ package sentinel
 
 import (
 	"bytes"
-	"crypto/dsa" //nolint:staticcheck // only to recognise such keys
-	"crypto/ecdsa"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +10,7 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/inspect/keyfile"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/scan/finding"
 )
@@ -29,7 +25,7 @@ func (j *judge) tls(rec tlsRecord) {
 		j.damaged = true
 		return
 	}
-	j.cover.of(at.Host).done(at.Port, rec.Checked)
+	j.cover.Of(at.Host).Done(at.Port, rec.Checked)
 	done := func(check string) bool { return slices.Contains(rec.Checked, check) }
 	accepted := "Accepted: " + strings.Join(rec.Versions[:min(len(rec.Versions), 8)], ", ")
 	for _, v := range []string{"TLS 1.0", "TLS 1.1"} {
@@ -45,6 +41,7 @@ func (j *judge) tls(rec tlsRecord) {
 	}
 	j.suites(rec, at)
 	j.chain(rec, at)
+	j.endpoint(rec, at)
 }
 
 func (j *judge) suites(rec tlsRecord, at finding.Location) {
@@ -117,7 +114,7 @@ func (j *judge) chain(rec tlsRecord, at finding.Location) {
 		}
 		j.add("cert-name-mismatch", at, d)
 	}
-	if weak := weakKey(leaf); weak != "" {
+	if weak := keyfile.Of(leaf).Weak(); weak != "" {
 		j.add("cert-weak-key", at, detail{evidence: weak + "\n" + about.evidence})
 	}
 	for i, c := range chain {
@@ -145,23 +142,6 @@ func selfSigned(c *x509.Certificate) bool {
 	return err == nil || errors.As(err, &insecure)
 }
 
-// weakKey names a key that is too short (NIST SP 800-131A), "" for a sound one.
-func weakKey(c *x509.Certificate) string {
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < 2048 {
-			return fmt.Sprintf("RSA, %d bits", n)
-		}
-	case *ecdsa.PublicKey:
-		if n := key.Curve.Params().BitSize; n < 224 {
-			return fmt.Sprintf("ECDSA, %d bits", n)
-		}
-	case *dsa.PublicKey:
-		return "DSA"
-	}
-	return ""
-}
-
 func weakSignature(a x509.SignatureAlgorithm) bool {
 	return slices.Contains([]x509.SignatureAlgorithm{
 		x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1,
@@ -170,14 +150,15 @@ func weakSignature(a x509.SignatureAlgorithm) bool {
 }
 
 func (j *judge) sawCertificate(c *x509.Certificate) {
-	sum := sha256.Sum256(c.Raw)
+	key := keyfile.Of(c)
 	var names []string
 	for _, n := range c.DNSNames[:min(len(c.DNSNames), 20)] {
 		names = append(names, printable(n, 255))
 	}
-	j.saw(asset.KindCertificate, "sha256:"+hex.EncodeToString(sum[:]), map[string]any{
+	j.saw(asset.KindCertificate, "sha256:"+key.Digest, map[string]any{
 		"subject": printable(c.Subject.String(), 256), "issuer": printable(c.Issuer.String(), 256), "dnsNames": names,
 		"notBefore": c.NotBefore.UTC().Format(time.RFC3339), "notAfter": c.NotAfter.UTC().Format(time.RFC3339),
-		"keyAlgorithm": c.PublicKeyAlgorithm.String(), "signatureAlgorithm": c.SignatureAlgorithm.String(),
+		"keyAlgorithm": key.Algorithm, "keyBits": bits(key), "keyCurve": key.Curve, "keyDigest": key.KeyDigest,
+		"signatureAlgorithm": printable(key.Signature, 64), "quantumSafe": quantumSafe(key),
 	})
 }

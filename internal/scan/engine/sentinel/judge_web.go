@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"assay.dev/assay/internal/asset"
+	"assay.dev/assay/internal/scan/engine/sentinel/banner"
 	"assay.dev/assay/internal/scan/finding"
 )
 
@@ -32,7 +33,7 @@ func (j *judge) site(rec siteRecord) {
 		return
 	}
 	if base.Path == "/" || base.Path == "" {
-		j.cover.of(at.Host).done(at.Port, rec.Checked)
+		j.cover.Of(at.Host).Done(at.Port, rec.Checked)
 	} // the answers of one inner page close nothing that was seen at another
 	var pages []exchange
 	for _, e := range rec.Exchanges[:min(len(rec.Exchanges), 64)] {
@@ -90,27 +91,33 @@ func (j *judge) pages(pages []exchange, at finding.Location, secure bool) {
 		j.add("http-no-https", at, answer)
 	}
 	if secure && maxAge(last.first("Strict-Transport-Security")) < 86_400 {
-		j.add("http-hsts-missing", at, answer)
+		j.header("http-hsts-missing", "strict-transport-security", at, answer)
 	}
 	if last.Status >= 300 {
 		return // redirects and errors show no content worth protecting
 	}
 	if !strings.EqualFold(strings.TrimSpace(last.first("X-Content-Type-Options")), "nosniff") {
-		j.add("http-nosniff-missing", at, answer)
+		j.header("http-nosniff-missing", "x-content-type-options", at, answer)
 	}
 	if !strings.Contains(last.first("Content-Type"), "html") {
 		return
 	}
 	policy := strings.Join(last.Headers["Content-Security-Policy"], "; ")
 	if policy == "" {
-		j.add("http-csp-missing", at, answer)
+		j.header("http-csp-missing", "content-security-policy", at, answer)
 	}
 	if !strings.Contains(policy, "frame-ancestors") && last.first("X-Frame-Options") == "" {
-		j.add("http-framing-allowed", at, answer)
+		j.header("http-framing-allowed", "x-frame-options", at, answer)
 	}
 	if last.first("Referrer-Policy") == "" {
-		j.add("http-referrer-missing", at, answer)
+		j.header("http-referrer-missing", "referrer-policy", at, answer)
 	}
+}
+
+// header adds a finding about a header that isn't there. Its name tells such flaws apart, as other engines do.
+func (j *judge) header(id, name string, at finding.Location, d detail) {
+	d.discern, d.title = name, j.book[id].Title
+	j.add(id, at, d)
 }
 
 // maxAge reads the seconds of a Strict-Transport-Security header, -1 where there are none (RFC 6797 section 6.1.1).
@@ -130,7 +137,7 @@ func maxAge(header string) int {
 func (j *judge) disclosed(e exchange, at finding.Location) {
 	for _, name := range []string{"Server", "X-Powered-By", "X-Generator", "X-Aspnet-Version", "X-Aspnetmvc-Version"} {
 		value := e.first(name)
-		if _, v := product(value); v != "" || versionLike(value) {
+		if _, v := product(value); v != "" || banner.VersionLike(value) {
 			j.add("http-version", at, detail{discern: name, evidence: name + ": " + value})
 		}
 	}
@@ -174,7 +181,7 @@ func (j *judge) filesOf(rec filesRecord) {
 		return
 	}
 	if len(rec.Control) >= 2 {
-		j.cover.of(at.Host).done(at.Port, rec.Checked)
+		j.cover.Of(at.Host).Done(at.Port, rec.Checked)
 	}
 	done := map[string]bool{}
 	for _, f := range rec.Seen[:min(len(rec.Seen), 256)] {

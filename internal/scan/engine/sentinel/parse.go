@@ -13,7 +13,9 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/cover"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
+	"assay.dev/assay/internal/scan/engine/sentinel/tree"
 	"assay.dev/assay/internal/scan/finding"
 	"assay.dev/assay/internal/word/fault"
 )
@@ -24,7 +26,7 @@ const (
 	maxAssets   = 5000
 )
 
-// Parse implements engine.Engine. Assets come first, then findings, each sorted. A file that ends early yields what it
+// Parse implements engine.Engine. Assets come first, then findings, then packages, each sorted. A file that ends early yields what it
 // holds; one with a damaged line, or with more than the bounds, yields no coverage, so that nothing is closed by it. A
 // file of a newer version is an Unsupported fault.
 func (sentinel) Parse(raw io.Reader, req engine.Request, yield func(engine.Item) error) (finding.Coverage, error) {
@@ -42,10 +44,15 @@ func (sentinel) Parse(raw io.Reader, req engine.Request, yield func(engine.Item)
 			return finding.Coverage{}, err
 		}
 	}
+	for _, p := range j.packages() {
+		if err := yield(engine.Item{Package: &p}); err != nil {
+			return finding.Coverage{}, err
+		}
+	}
 	if j.damaged {
 		return finding.Coverage{}, nil
 	}
-	return j.cover.coverage(), nil
+	return j.cover.Coverage(), nil
 }
 
 // prefix of every rule's id.
@@ -58,14 +65,16 @@ type judge struct {
 	files   map[string]rule.Rule // by kind
 	found   map[string]finding.Observation
 	assets  map[string]asset.Observation
-	cover   *cover
+	cover   *cover.Cover
+	stock   *tree.Stock
+	keys    []keyAt // of a tree
 	damaged bool
 }
 
 func newJudge(req engine.Request) *judge {
 	j := &judge{
 		req: req, book: map[string]rule.Rule{}, files: map[string]rule.Rule{}, found: map[string]finding.Observation{},
-		assets: map[string]asset.Observation{}, cover: newCover(),
+		assets: map[string]asset.Observation{}, cover: cover.New(), stock: tree.NewStock(),
 	}
 	for _, r := range rule.All() {
 		id := strings.TrimPrefix(r.ID, prefix)
@@ -127,6 +136,14 @@ func (j *judge) take(rec record, first bool) error {
 		j.site(*rec.Site)
 	case rec.Files != nil:
 		j.filesOf(*rec.Files)
+	case rec.Crawl != nil:
+		j.crawl(*rec.Crawl)
+	case rec.Names != nil:
+		j.names(*rec.Names)
+	case rec.File != nil:
+		j.file(*rec.File)
+	case rec.Tree != nil:
+		j.treeEnd(*rec.Tree)
 	}
 	return nil
 }
@@ -155,6 +172,7 @@ type detail struct {
 	evidence   string
 	confidence finding.Confidence // empty = certain
 	title      string             // empty = the rule's, with discern
+	secret     string             // fingerprint of what was found
 }
 
 // add files one finding. The same rule at the same place is one finding, whichever address of a name showed it.
@@ -163,7 +181,7 @@ func (j *judge) add(id string, at finding.Location, d detail) {
 	o := finding.Observation{
 		Rule: r.ID, Discern: printable(d.discern, 128), Title: r.Title, Description: r.About, Severity: r.Severity,
 		Confidence: cmp.Or(d.confidence, finding.Certain), Category: r.Category, CWE: slices.Clone(r.CWE), Location: at,
-		Evidence: printable(d.evidence, finding.MaxEvidence), Remediation: r.Remedy, References: slices.Clone(r.Refs),
+		Secret: d.secret, Evidence: printable(d.evidence, finding.MaxEvidence), Remediation: r.Remedy, References: slices.Clone(r.Refs),
 	}
 	if o.Discern != "" {
 		o.Title += ": " + o.Discern
@@ -201,7 +219,8 @@ func (j *judge) saw(kind asset.Kind, name string, attributes map[string]any) {
 }
 
 func sortKey(o finding.Observation) string {
-	b, _ := json.Marshal([]any{o.Location.Host, o.Location.Port, o.Rule, o.Discern, o.Location.URL}) // strings and an int: can't fail
+	at := o.Location
+	b, _ := json.Marshal([]any{at.Host, at.Port, o.Rule, o.Discern, at.URL, at.Parameter, at.File}) // strings and an int: can't fail
 	return string(b)
 }
 
@@ -212,7 +231,8 @@ func (j *judge) sortedFindings() []finding.Observation {
 	}
 	slices.SortFunc(out, func(a, b finding.Observation) int {
 		return cmp.Or(cmp.Compare(a.Location.Host, b.Location.Host), a.Location.Port-b.Location.Port, cmp.Compare(a.Rule, b.Rule),
-			cmp.Compare(a.Discern, b.Discern), cmp.Compare(a.Location.URL, b.Location.URL))
+			cmp.Compare(a.Discern, b.Discern), cmp.Compare(a.Location.URL, b.Location.URL), cmp.Compare(a.Location.Parameter, b.Location.Parameter),
+			cmp.Compare(a.Location.File, b.Location.File))
 	})
 	return out
 }

@@ -14,6 +14,8 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/banner"
+	"assay.dev/assay/internal/scan/engine/sentinel/proof"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/scan/finding"
 )
@@ -28,7 +30,14 @@ func targetOf(t *testing.T, raw []byte) engine.Request {
 	if err := json.Unmarshal(line, &rec); err != nil || rec.Start == nil {
 		t.Fatalf("no start record: %v", err)
 	}
-	return order(t, rec.Start.Target, nil)
+	typ := asset.TargetType("")
+	switch filepath.Base(rec.Start.Target) {
+	case "shop.test":
+		typ = asset.TypeDomain
+	case "shop":
+		typ = asset.TypeFilesystem
+	}
+	return orderOf(t, rec.Start.Target, typ, nil)
 }
 
 func TestParseGolden(t *testing.T) {
@@ -43,7 +52,11 @@ func TestParseGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			found, assets, cov := parse(t, string(raw), targetOf(t, raw))
-			got, err := json.MarshalIndent(map[string]any{"findings": found, "assets": assets, "coverage": cov}, "", "  ")
+			all := map[string]any{"findings": found, "assets": assets, "coverage": cov}
+			if packages := packagesOf(t, string(raw), targetOf(t, raw)); len(packages) > 0 {
+				all["packages"] = packages
+			}
+			got, err := json.MarshalIndent(all, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,6 +150,30 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzParseTree covers what only targets with files yield.
+func FuzzParseTree(f *testing.F) {
+	raw, err := os.ReadFile("testdata/tree/raw.jsonl")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	target, err := asset.ParseTarget("/srv/shop", asset.TypeFilesystem)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, _ = New().Parse(bytes.NewReader(raw), engine.Request{Target: target}, func(i engine.Item) error {
+			if o := i.Finding; o != nil && (o.Location.Host != "/srv/shop" || len(o.Title) > finding.MaxTitle || len(o.Evidence) > finding.MaxEvidence) {
+				t.Errorf("a finding out of bounds: %+v", o)
+			}
+			if p := i.Package; p != nil && (p.Name == "" || p.PURL == "" || len(p.PURL) > 1024) {
+				t.Errorf("a package out of bounds: %+v", p)
+			}
+			return nil
+		})
+	})
+}
+
 func FuzzRecognise(f *testing.F) {
 	for _, s := range []string{
 		"SSH-2.0-OpenSSH_7.2p2 Ubuntu", "220 (vsFTPd 2.3.4)\r\n", "HTTP/1.1 200 OK\r\nServer: nginx/1.4.6\r\n\r\n",
@@ -145,13 +182,13 @@ func FuzzRecognise(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, said []byte) {
-		for _, s := range []service{recognise(said), redisInfo(said), memcachedVersion(said)} {
+		for _, s := range []service{recognise(said), banner.RedisInfo(said), banner.MemcachedVersion(said)} {
 			if len(s.Banner) > maxText || len(s.Version) > 64 || len(s.Product) > maxText || strings.ContainsAny(s.Banner, "\x00\x1b\r") {
 				t.Errorf("out of bounds: %+v", s)
 			}
 		}
-		for _, kind := range kinds() {
-			if p := prove(kind, said); len(p) > 2*maxText {
+		for _, kind := range proof.Kinds() {
+			if p := proof.Prove(kind, said); len(p) > 2*maxText {
 				t.Errorf("%s: a proof of %d bytes", kind, len(p))
 			}
 		}

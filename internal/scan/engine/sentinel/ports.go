@@ -101,7 +101,7 @@ func (r *run) try(ctx context.Context, at netip.AddrPort) answer {
 	if r.req.Spares(at) {
 		return spared
 	}
-	if !r.pace.wait(ctx) {
+	if !r.pace.Wait(ctx) {
 		return failed
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.depth.patience)
@@ -126,7 +126,7 @@ func (r *run) scanPorts(ctx context.Context, hosts []*host, list engine.Ports) {
 		r.each(ctx, len(group)*len(all), func(ctx context.Context, i int) {
 			h, port := group[i%len(group)], all[i/len(group)]
 			h.count(port, r.try(ctx, netip.AddrPortFrom(h.addr, uint16(port)))) //nolint:gosec // engine.Ports holds 1–65535
-		}, func(done int) { r.progress.at("ports", 5, 55, step+done, total) })
+		}, func(done int) { r.progress.At("ports", 5, 55, step+done, total) })
 		step += len(group) * len(all)
 	}
 	var again []*host
@@ -136,7 +136,7 @@ func (r *run) scanPorts(ctx context.Context, hosts []*host, list engine.Ports) {
 		}
 	}
 	r.each(ctx, len(again), func(ctx context.Context, i int) { r.retry(ctx, again[i]) },
-		func(done int) { r.progress.at("ports", 55, 60, done, len(again)) })
+		func(done int) { r.progress.At("ports", 55, 60, done, len(again)) })
 	for _, h := range hosts {
 		slices.Sort(h.open)
 		slices.Sort(h.spared)
@@ -171,7 +171,7 @@ func (r *run) discover(ctx context.Context, hosts []*host) []*host {
 				return
 			}
 		}
-	}, func(done int) { r.progress.at("discovery", 0, 5, done, len(hosts)) })
+	}, func(done int) { r.progress.At("discovery", 0, 5, done, len(hosts)) })
 	var out []*host
 	for i, h := range hosts {
 		if answered[i] {

@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/banner"
+	"assay.dev/assay/internal/scan/engine/sentinel/crawl"
+	"assay.dev/assay/internal/scan/engine/sentinel/names"
+	"assay.dev/assay/internal/scan/engine/sentinel/tree"
 	"assay.dev/assay/internal/word/fault"
 )
 
 // recordVersion is the version of the raw output; Parse refuses a newer one.
-const recordVersion = 1
+const recordVersion = 2
 
 // Bounds of raw output. Texts are cut when written and again when read.
 const (
@@ -25,13 +29,17 @@ const (
 // stands for itself and names the checks that were done to their end, so that a cut-off file says less but never
 // something wrong. No record holds a secret value: what could be one is masked before it is written.
 type record struct {
-	Start *startRecord `json:"start,omitempty"`
-	Host  *hostRecord  `json:"host,omitempty"`
-	Port  *portRecord  `json:"port,omitempty"`
-	TLS   *tlsRecord   `json:"tls,omitempty"`
-	Site  *siteRecord  `json:"site,omitempty"`
-	Files *filesRecord `json:"files,omitempty"`
-	End   *endRecord   `json:"end,omitempty"`
+	Start *startRecord  `json:"start,omitempty"`
+	Host  *hostRecord   `json:"host,omitempty"`
+	Port  *portRecord   `json:"port,omitempty"`
+	TLS   *tlsRecord    `json:"tls,omitempty"`
+	Site  *siteRecord   `json:"site,omitempty"`
+	Files *filesRecord  `json:"files,omitempty"`
+	Crawl *crawlRecord  `json:"crawl,omitempty"`
+	Names *names.Record `json:"names,omitempty"`
+	File  *tree.File    `json:"file,omitempty"` // of a tree
+	Tree  *treeRecord   `json:"tree,omitempty"`
+	End   *endRecord    `json:"end,omitempty"`
 }
 
 // startRecord opens the file.
@@ -56,10 +64,12 @@ type hostRecord struct {
 
 // portRecord is one open port and what speaks there.
 type portRecord struct {
-	Addr    string   `json:"addr"`
-	Port    int      `json:"port"`
-	Service service  `json:"service"`
-	Checked []string `json:"checked,omitempty"`
+	Addr    string  `json:"addr"`
+	Port    int     `json:"port"`
+	Service service `json:"service"`
+	// KEX is what SSH offers; nil where nothing was heard.
+	KEX     *banner.KEX `json:"kex,omitempty"`
+	Checked []string    `json:"checked,omitempty"`
 }
 
 // tlsRecord is how one port does TLS.
@@ -70,9 +80,35 @@ type tlsRecord struct {
 	At       time.Time `json:"at"`
 	Versions []string  `json:"versions,omitempty"` // accepted, "TLS 1.0"
 	Suites   []string  `json:"suites,omitempty"`   // weak ones that were accepted, by IANA name
+	Agreed   []agreed  `json:"agreed,omitempty"`   // what was negotiated in each version
+	Groups   []string  `json:"groups,omitempty"`   // key exchange groups that were accepted; empty = not asked one by one
 	KEX      string    `json:"kex,omitempty"`      // post-quantum group that was negotiated; empty = none
 	Chain    [][]byte  `json:"chain,omitempty"`    // DER, leaf first
 	Trust    string    `json:"trust,omitempty"`    // what the system's roots say, see trust
+	Checked  []string  `json:"checked,omitempty"`
+}
+
+// agreed is what one version's handshake came to.
+type agreed struct {
+	Version string `json:"version"`
+	Suite   string `json:"suite"`
+	Group   string `json:"group,omitempty"`
+}
+
+// crawlRecord is a walk through one web origin.
+type crawlRecord struct {
+	URL     string       `json:"url"`
+	Addr    string       `json:"addr"`
+	Port    int          `json:"port"`
+	Walk    crawl.Record `json:"walk"`
+	Checked []string     `json:"checked,omitempty"`
+}
+
+// treeRecord closes the look at a tree.
+type treeRecord struct {
+	Sum      tree.Sum  `json:"sum"`
+	At       time.Time `json:"at"`
+	Revision string    `json:"revision,omitempty"`
 	Checked  []string  `json:"checked,omitempty"`
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/pace"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 	"assay.dev/assay/internal/word/fault"
 )
@@ -19,19 +20,23 @@ type run struct {
 	depth    depth
 	parallel int
 	probes   []string
-	pace     *pacer
+	pace     *pace.Pacer
 	out      *recorder
-	progress *progress
+	progress *pace.Progress
+	looks    looks
+	// databases are bodies of knowledge beside the rules that this run judged by.
+	databases []engine.Database
 }
 
-// Run implements engine.Engine: ports of every address, then what speaks at the open ones, then TLS, HTTP and files.
-// A target without addresses is an Invalid fault, one that is no place in a network Unsupported.
+// Run implements engine.Engine. At places in a network: ports of every address, then what speaks at the open ones, then
+// TLS, HTTP, files and pages, and beside them the DNS. In trees: every file. A place without addresses is an Invalid
+// fault, an image Unsupported.
 func (sentinel) Run(ctx context.Context, env engine.Env, req engine.Request) (engine.Verdict, error) {
 	if !New().Manifest().Takes(req.Target.Type()) {
 		return engine.Verdict{}, fault.New(fault.Unsupported, fault.CodeTargetType, "Sentinel's own probes can't look at this type of target")
 	}
-	hosts := targets(req)
-	if len(hosts) == 0 {
+	hosts, files := hostsOf(req), req.Target.Type() == asset.TypeRepository || req.Target.Type() == asset.TypeFilesystem
+	if len(hosts) == 0 && !files {
 		return engine.Verdict{}, fault.Wrong("target", "has no address to scan")
 	}
 	artifact, err := env.Artifact("sentinel.jsonl", "application/jsonl")
@@ -42,7 +47,15 @@ func (sentinel) Run(ctx context.Context, env engine.Env, req engine.Request) (en
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := newRun(ctx, env, req, artifact)
+	if files {
+		v, err := r.files(ctx)
+		if err == nil {
+			r.out.write(record{End: &endRecord{Outcome: string(v.Outcome)}})
+		}
+		return v, err
+	}
 	v := r.all(ctx, hosts)
+	v.Looked = r.looked()
 	r.out.write(record{End: &endRecord{Outcome: string(v.Outcome)}})
 	return v, nil
 }
@@ -50,21 +63,21 @@ func (sentinel) Run(ctx context.Context, env engine.Env, req engine.Request) (en
 func newRun(ctx context.Context, env engine.Env, req engine.Request, artifact engine.Artifact) *run {
 	r := &run{
 		env: env, req: req, depth: depthOf(req.Options.Text("depth")), parallel: defaultParallel, probes: req.Options.Set("probes"),
-		out: &recorder{out: artifact}, progress: &progress{tell: env.Progress, last: -1},
+		out: &recorder{out: artifact}, progress: pace.NewProgress(env.Progress),
 	}
 	if n := req.Config.MaxParallelism; n > 0 {
 		r.parallel = n
 	}
-	rate := defaultPace
+	rate := pace.Default
 	if n := req.Config.RateLimit; n > 0 {
 		rate = n
 	}
-	r.pace = newPacer(ctx, rate)
+	r.pace = pace.New(ctx, rate)
 	return r
 }
 
-// targets are the addresses of the order: all of a network, or what the name resolved to.
-func targets(req engine.Request) []*host {
+// hostsOf are the addresses of the order: all of a network, or what the name resolved to.
+func hostsOf(req engine.Request) []*host {
 	var out []*host
 	if n := req.Target.Network(); n.IsValid() {
 		for a := n.Addr(); n.Contains(a) && len(out) < asset.MaxNetwork; a = a.Next() {
@@ -83,6 +96,16 @@ func (r *run) wants(probe string) bool { return len(r.probes) == 0 || slices.Con
 
 func (r *run) all(ctx context.Context, hosts []*host) engine.Verdict {
 	r.out.write(record{Start: &startRecord{Version: recordVersion, Target: r.req.Target.String(), At: r.env.Now().UTC(), Depth: r.depth.name}})
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		defer func() {
+			if recover() != nil { // by a stranger's answer: the look at the name is lost, the others aren't
+				r.looks.add(r.req.Target.Host()+" (DNS)", engine.LookPartial, "an answer couldn't be read")
+			}
+		}()
+		r.name(ctx)
+	}()
 	list := ports(r.req, r.depth)
 	offered := len(hosts)
 	if r.req.Target.Network().IsValid() {
@@ -104,7 +127,9 @@ func (r *run) all(ctx context.Context, hosts []*host) engine.Verdict {
 			}
 		}
 	}
+	r.lookedAt(hosts, offered-len(hosts))
 	unfinished := r.lookInto(ctx, open)
+	<-asked
 	return r.verdict(ctx, t, unfinished)
 }
 
@@ -121,7 +146,7 @@ func (h *host) record(list engine.Ports) hostRecord {
 func (r *run) lookInto(ctx context.Context, open []netip.AddrPort) (unfinished int) {
 	done := make([]bool, len(open))
 	r.each(ctx, len(open), func(ctx context.Context, i int) { done[i] = r.endpoint(ctx, open[i]) },
-		func(n int) { r.progress.at("services", 60, 99, n, len(open)) })
+		func(n int) { r.progress.At("services", 60, 99, n, len(open)) })
 	for _, d := range done {
 		if !d {
 			unfinished++
@@ -143,14 +168,19 @@ func (r *run) endpoint(ctx context.Context, at netip.AddrPort) bool {
 			port.Checked = append(port.Checked, rule.CheckQuestions)
 		}
 	}
-	r.out.write(record{Port: &port})
+	if s.Name == "ssh" && r.wants(probeTLS) {
+		if port.KEX = r.offer(ctx, at); port.KEX != nil {
+			port.Checked = append(port.Checked, rule.CheckSSH)
+		}
+	}
+	r.keep(ctx, record{Port: &port}, &port.Checked)
 	complete := true
 	if s.TLS && r.wants(probeTLS) {
 		rec := r.probeTLS(ctx, at)
 		complete = len(rec.Checked) >= 3
 		r.keep(ctx, record{TLS: &rec}, &rec.Checked)
 	}
-	if s.Name == "http" && (r.wants(probeHTTP) || r.wants(probeFiles)) {
+	if s.Name == "http" && (r.wants(probeHTTP) || r.wants(probeFiles) || r.wants(probeCrawl)) {
 		complete = r.web(ctx, at, s.TLS) && complete
 	}
 	return complete && ctx.Err() == nil
@@ -174,6 +204,9 @@ func (r *run) web(ctx context.Context, at netip.AddrPort, secure bool) bool {
 		rec := r.probeFiles(ctx, site)
 		complete = complete && len(rec.Checked) > 0
 		r.keep(ctx, record{Files: &rec}, &rec.Checked)
+	}
+	if r.wants(probeCrawl) {
+		r.browse(ctx, site)
 	}
 	return complete
 }

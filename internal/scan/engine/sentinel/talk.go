@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/engine/sentinel/banner"
 )
 
-// maxSaid bounds what is read of a service's words.
-const maxSaid = 2 << 10
+// Bounds of what is read of a service's words.
+const (
+	maxSaid  = 2 << 10
+	maxOffer = 16 << 10 // of SSH's key exchange offer
+)
 
 // ask connects, says something (nothing waits for a greeting) and returns what came back within the depth's patience.
 // No answer is no error: services wait, hang up or dislike the question.
@@ -24,11 +28,27 @@ func (r *run) ask(ctx context.Context, at netip.AddrPort, say string) []byte {
 		return nil
 	}
 	defer func() { _ = conn.Close() }()
-	return r.converse(ctx, conn, say)
+	return r.converse(ctx, conn, say, maxSaid)
 }
 
-// converse says something and reads the answer, up to maxSaid bytes.
-func (r *run) converse(ctx context.Context, conn net.Conn, say string) []byte {
+// offer reads what an SSH server offers after the banners (RFC 4253); no key is exchanged.
+func (r *run) offer(ctx context.Context, at netip.AddrPort) *banner.KEX {
+	ctx, cancel := context.WithTimeout(ctx, r.depth.patience+r.depth.listen)
+	defer cancel()
+	conn, err := r.dial(ctx, at)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = conn.Close() }()
+	kex, ok := banner.ReadKEX(r.converse(ctx, conn, "SSH-2.0-Assay_Sentinel\r\n", maxOffer))
+	if !ok {
+		return nil
+	}
+	return &kex
+}
+
+// converse says something and reads the answer, up to most bytes.
+func (r *run) converse(ctx context.Context, conn net.Conn, say string, most int) []byte {
 	// Closing ends a read that waits; deadlines of the socket would need the wall clock.
 	timer := time.AfterFunc(r.depth.listen, func() { _ = conn.Close() })
 	defer timer.Stop()
@@ -38,10 +58,10 @@ func (r *run) converse(ctx context.Context, conn net.Conn, say string) []byte {
 			return nil
 		}
 	}
-	said := make([]byte, 0, maxSaid)
-	buf := make([]byte, maxSaid)
-	for len(said) < maxSaid {
-		n, err := conn.Read(buf[:maxSaid-len(said)])
+	said := make([]byte, 0, most)
+	buf := make([]byte, most)
+	for len(said) < most {
+		n, err := conn.Read(buf[:most-len(said)])
 		said = append(said, buf[:n]...)
 		if err != nil {
 			break
@@ -54,7 +74,7 @@ func (r *run) converse(ctx context.Context, conn net.Conn, say string) []byte {
 
 // dial opens a connection within scope and pace.
 func (r *run) dial(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
-	if !r.pace.wait(ctx) {
+	if !r.pace.Wait(ctx) {
 		return nil, context.Cause(ctx)
 	}
 	return r.env.Dial.DialContext(ctx, "tcp", at.String())
@@ -84,6 +104,9 @@ func (r *run) identify(ctx context.Context, at netip.AddrPort) service {
 		return r.withinTLS(ctx, at)
 	case s.Name == "ftp" && r.depth.thorough:
 		s.NoTLS = !strings.HasPrefix(r.afterGreeting(ctx, at, "AUTH TLS\r\n"), "234")
+	case s.Name == "smtp" && r.depth.thorough:
+		said := string(r.ask(ctx, at, "EHLO sentinel.invalid\r\n"))
+		s.NoTLS = strings.Contains(said, "\n250") && !strings.Contains(strings.ToUpper(said), "STARTTLS")
 	}
 	return r.followUp(ctx, at, s)
 }
@@ -95,12 +118,12 @@ func (r *run) followUp(ctx context.Context, at netip.AddrPort, s service) servic
 	usual := func(port uint16) bool { return silent && (at.Port() == port || r.depth.thorough) }
 	if s.Name == "redis" || usual(6379) {
 		if said := r.ask(ctx, at, "PING\r\nINFO server\r\n"); recognise(said).Name == "redis" {
-			return redisInfo(said)
+			return banner.RedisInfo(said)
 		}
 	}
 	if s.Name == "memcached" || usual(11211) {
 		if said := r.ask(ctx, at, "version\r\n"); strings.HasPrefix(string(said), "VERSION ") {
-			return memcachedVersion(said)
+			return banner.MemcachedVersion(said)
 		}
 	}
 	if usual(5432) {

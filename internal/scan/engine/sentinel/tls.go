@@ -103,7 +103,7 @@ func (r *run) withinTLS(ctx context.Context, at netip.AddrPort) service {
 	defer func() { _ = conn.Close() }()
 	cfg := permissive()
 	cfg.ServerName, cfg.InsecureSkipVerify = r.req.Target.Host(), true
-	said := r.converse(ctx, tls.Client(conn, cfg), "GET / HTTP/1.1\r\nHost: "+r.hostHeader(at)+"\r\nConnection: close\r\n\r\n")
+	said := r.converse(ctx, tls.Client(conn, cfg), "GET / HTTP/1.1\r\nHost: "+r.hostHeader(at)+"\r\nConnection: close\r\n\r\n", maxSaid)
 	if inner := recognise(said); inner.Name != "" && inner.Name != "tls" {
 		s = inner
 		s.TLS, s.NoTLS = true, false
@@ -115,9 +115,16 @@ func (r *run) withinTLS(ctx context.Context, at netip.AddrPort) service {
 // check that was answered throughout is named in Checked.
 func (r *run) probeTLS(ctx context.Context, at netip.AddrPort) tlsRecord {
 	rec := tlsRecord{Addr: at.Addr().String(), Port: int(at.Port()), Name: r.req.Target.Host(), At: r.env.Now().UTC()}
-	versions, state, heard := r.tlsVersions(ctx, at)
-	for _, v := range versions {
+	versions, states, heard := r.tlsVersions(ctx, at)
+	var state tls.ConnectionState
+	for i, v := range versions {
+		state = states[i] // the newest one's counts
 		rec.Versions = append(rec.Versions, tls.VersionName(v))
+		a := agreed{Version: tls.VersionName(v), Suite: tls.CipherSuiteName(state.CipherSuite)}
+		if state.CurveID != 0 {
+			a.Group = state.CurveID.String()
+		}
+		rec.Agreed = append(rec.Agreed, a)
 	}
 	if heard && len(versions) > 0 {
 		rec.Checked = append(rec.Checked, rule.CheckVersions)
@@ -135,6 +142,7 @@ func (r *run) probeTLS(ctx context.Context, at netip.AddrPort) tlsRecord {
 		rec.KEX, rec.Checked = kex, append(rec.Checked, rule.CheckKEX)
 	}
 	if r.depth.thorough && len(versions) > 0 {
+		rec.Groups = r.tlsGroups(ctx, at, rec.KEX)
 		if suites, ok := r.tlsSuites(ctx, at, versions); ok && heard {
 			rec.Suites, rec.Checked = suites, append(rec.Checked, rule.CheckSuites)
 		}
@@ -142,9 +150,26 @@ func (r *run) probeTLS(ctx context.Context, at netip.AddrPort) tlsRecord {
 	return rec
 }
 
-// tlsVersions offers each version alone, oldest first, and returns the accepted ones with the newest one's state.
-// heard is false when an offer went unanswered.
-func (r *run) tlsVersions(ctx context.Context, at netip.AddrPort) (accepted []uint16, state tls.ConnectionState, heard bool) {
+// tlsGroups offers the groups of key exchange one by one and returns the accepted ones.
+func (r *run) tlsGroups(ctx context.Context, at netip.AddrPort, quantum string) []string {
+	var out []string
+	ask := []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	if quantum != "" {
+		ask = append([]tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024}, ask...)
+	}
+	for _, group := range ask {
+		cfg := permissive()
+		cfg.MinVersion, cfg.CurvePreferences = tls.VersionTLS12, []tls.CurveID{group}
+		if s, how := r.handshake(ctx, at, cfg); how == shaken && s.CurveID == group {
+			out = append(out, group.String())
+		}
+	}
+	return out
+}
+
+// tlsVersions offers each version alone, oldest first, and returns the accepted ones with their states. heard is false
+// when an offer went unanswered.
+func (r *run) tlsVersions(ctx context.Context, at netip.AddrPort) (accepted []uint16, states []tls.ConnectionState, heard bool) {
 	heard = true
 	for _, v := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
 		cfg := permissive()
@@ -152,13 +177,13 @@ func (r *run) tlsVersions(ctx context.Context, at netip.AddrPort) (accepted []ui
 		s, how := r.handshake(ctx, at, cfg)
 		switch how {
 		case shaken:
-			accepted, state = append(accepted, v), s
+			accepted, states = append(accepted, v), append(states, s)
 		case unheard:
 			heard = false
 		case declined, foreign:
 		}
 	}
-	return accepted, state, heard
+	return accepted, states, heard
 }
 
 // tlsQuantum offers nothing but hybrid post-quantum groups. They exist in TLS 1.3 only.

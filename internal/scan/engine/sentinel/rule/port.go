@@ -31,6 +31,12 @@ func ports() []Rule {
 			Remedy: "Require TLS (RFC 4217), or use SFTP.", Refs: []string{"https://www.rfc-editor.org/rfc/rfc4217"},
 		},
 		{
+			ID: "port-smtp-cleartext", Check: CheckQuestions, Title: "SMTP without STARTTLS", Severity: finding.Low, Category: finding.CategoryExposure,
+			CWE: []int{319}, Reason: "mail is readable on the way, but an attacker must sit on it; relays fall back to clear text",
+			About:  "The mail server doesn't offer STARTTLS, so that mail, and logins where it takes them, cross the network in clear text.",
+			Remedy: "Give the server a certificate and turn STARTTLS on.", Refs: []string{"https://www.rfc-editor.org/rfc/rfc3207"},
+		},
+		{
 			ID: "port-redis-open", Check: CheckService, Title: "Redis answers without a password", Severity: finding.Critical,
 			Category: finding.CategoryExposure, CWE: []int{306},
 			Reason: "whoever connects reads and writes all data and, through its configuration, often runs code on the host",

@@ -25,6 +25,13 @@ const (
 	CheckListing     = "http-listing"    // each folder was answered
 	CheckFiles       = "files"           // each of the quick paths was answered
 	CheckMoreFiles   = "files-more"      // each path was answered
+	CheckSSH         = "ssh"             // the offer of key exchanges was read
+	CheckCrawl       = "crawl"           // every linked page was visited
+	CheckParameters  = "parameters"      // and every parameter asked
+	CheckNames       = "dns"             // every question about the name was answered
+	CheckMail        = "mail"            // and those about its mail
+	CheckSecrets     = "secrets"         // every text of the tree was searched
+	CheckKeys        = "keys"            // every key file of the tree was read
 )
 
 // Rule is one thing that can be found: its texts and how bad it is, with the reason. What differs from place to place
@@ -45,7 +52,7 @@ type Rule struct {
 
 // All lists every rule in the order of the reference page.
 func All() []Rule {
-	out := slices.Concat(ports(), tls(), certificates(), http(), files())
+	out := slices.Concat(ports(), ssh(), tls(), certificates(), crypto(), http(), web(), files(), names(), signatures(), mail(), trees())
 	for i := range out {
 		out[i].ID = "sentinel:" + out[i].ID
 	}

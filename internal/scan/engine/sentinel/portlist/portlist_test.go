@@ -1,9 +1,13 @@
-package sentinel
+package portlist_test
 
-import "testing"
+import (
+	"testing"
+
+	"assay.dev/assay/internal/scan/engine/sentinel/portlist"
+)
 
 func TestPortListsHoldWhatTheHelpPromises(t *testing.T) {
-	quick, standard := quickPorts(), standardPorts()
+	quick, standard := portlist.Quick(), portlist.Standard()
 	if n := quick.Count(); n != 100 {
 		t.Errorf("quick holds %d ports, want 100", n)
 	}

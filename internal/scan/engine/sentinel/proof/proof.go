@@ -1,22 +1,26 @@
-package sentinel
+// Package proof shows what kind of file a file's beginning is, so that a server which answers everything isn't taken for
+// one that leaks. It is pure, takes any bytes, and what it returns holds no value. Start with Prove.
+package proof
 
 import (
 	"bytes"
 	"strings"
 
+	"assay.dev/assay/internal/scan/engine/sentinel/banner"
 	"assay.dev/assay/internal/scan/engine/sentinel/rule"
 )
 
-func kinds() []string {
+// Kinds lists every kind that can be proved.
+func Kinds() []string {
 	return []string{
 		rule.KindGit, rule.KindEnv, rule.KindSVN, rule.KindStatus, rule.KindPHPInfo, rule.KindKey, rule.KindHtpasswd, rule.KindSQL, rule.KindArchive, rule.KindConfig,
 		rule.KindDSStore, rule.KindCloud, rule.KindRegistry, rule.KindNpm, rule.KindActuator, rule.KindPprof,
 	}
 }
 
-// prove returns what in a file's beginning shows that it is of the kind, with every value masked, or "" where nothing
+// Prove returns what in a file's beginning shows that it is of the kind, with every value masked, or "" where nothing
 // does. It is pure and takes any bytes. A page of HTML proves only what is HTML itself.
-func prove(kind string, body []byte) string {
+func Prove(kind string, body []byte) string {
 	text := string(body)
 	page := strings.HasPrefix(strings.TrimSpace(text), "<") && !strings.HasPrefix(text, "<?php")
 	switch kind {
@@ -42,24 +46,24 @@ func proveText(kind, text string) string {
 	switch kind {
 	case rule.KindGit:
 		if ref, ok := strings.CutPrefix(firstLine(text), "ref: refs/"); ok {
-			return "ref: refs/" + printable(ref, 80)
+			return "ref: refs/" + banner.Printable(ref, 80)
 		}
 		return assignments(text, "[core]", nil)
 	case rule.KindEnv:
 		return assignments(text, "", envName)
 	case rule.KindSVN:
 		if v := firstLine(text); len(v) <= 2 && v >= "4" && v <= "99" && strings.Count(text, "\n") > 0 {
-			return "working copy format " + printable(v, 2)
+			return "working copy format " + banner.Printable(v, 2)
 		}
 	case rule.KindKey:
 		if line := firstLine(text); strings.HasPrefix(line, "-----BEGIN ") && strings.HasSuffix(line, "PRIVATE KEY-----") {
-			return printable(line, 80) + " [masked]"
+			return banner.Printable(line, 80) + " [masked]"
 		}
 	case rule.KindHtpasswd:
 		user, hash, ok := strings.Cut(firstLine(text), ":")
 		for _, scheme := range []string{"$apr1$", "$2y$", "$2a$", "$2b$", "{SHA}", "$5$", "$6$"} {
 			if ok && user != "" && strings.HasPrefix(hash, scheme) {
-				return printable(user, 32) + ":" + scheme + "[masked]"
+				return banner.Printable(user, 32) + ":" + scheme + "[masked]"
 			}
 		}
 	case rule.KindSQL:
@@ -111,7 +115,7 @@ func assignments(text, section string, named func(string) bool) string {
 		line = strings.TrimSpace(line)
 		if section != "" && strings.HasPrefix(line, section) {
 			found = true
-			out = append(out, printable(line, 80))
+			out = append(out, banner.Printable(line, 80))
 			continue
 		}
 		name, _, ok := strings.Cut(line, "=")
@@ -134,7 +138,7 @@ func plainName(name string) bool {
 		return false
 	}
 	for _, c := range []byte(name) {
-		if !letter(c) && (c < '0' || c > '9') && c != '_' && c != '.' && c != '-' {
+		if !banner.Letter(c) && (c < '0' || c > '9') && c != '_' && c != '.' && c != '-' {
 			return false
 		}
 	}

@@ -1,10 +1,11 @@
-package sentinel
+// Package portlist holds the TCP ports that Sentinel looks at by itself, as data. Start with Quick.
+package portlist
 
 import "assay.dev/assay/internal/scan/engine"
 
-// quickPorts are the 100 ports of depth quick: our own choice of what is commonly open on servers, appliances and in
+// Quick returns the 100 ports of depth quick: our own choice of what is commonly open on servers, appliances and in
 // data centres, by the names in the IANA service registry and the defaults of well-known products.
-func quickPorts() engine.Ports {
+func Quick() engine.Ports {
 	return engine.PortsOf(
 		7, 13, 21, 22, 23, 25, 37, 53, 79, 80, 81, 88, 106, 110, 111, 113, 119, 135, 139, 143, 179, 389, 427, 443, 444, 445, 465,
 		513, 514, 515, 543, 548, 554, 587, 631, 636, 646, 873, 902, 990, 993, 995, 1080, 1194, 1433, 1521, 1723, 1883, 2049, 2121,
@@ -14,10 +15,10 @@ func quickPorts() engine.Ports {
 	)
 }
 
-// standardPorts are the 1,000 ports of depth standard: the quick ones, the well-known ports that are really used, and
+// Standard returns the 1,000 ports of depth standard: the quick ones, the well-known ports that are really used, and
 // the neighbourhoods in which products keep their defaults.
-func standardPorts() engine.Ports {
-	list := quickPorts().Expand()
+func Standard() engine.Ports {
+	list := Quick().Expand()
 	for _, r := range []engine.PortRange{
 		{From: 1, To: 300},
 		{From: 320, To: 350},

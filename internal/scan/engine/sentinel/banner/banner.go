@@ -1,4 +1,6 @@
-package sentinel
+// Package banner names services by what they say: pure, bounded, for any bytes. It asks nobody; whoever connects decides
+// what to ask. Start with Recognise; kex.go reads the key exchange that SSH offers.
+package banner
 
 import (
 	"bytes"
@@ -6,28 +8,31 @@ import (
 	"strings"
 )
 
-// service is what speaks at a port, as far as its own words tell.
-type service struct {
+// MaxText bounds each text that is kept of a service, in bytes.
+const MaxText = 512
+
+// Service is what speaks at a port, as far as its own words tell.
+type Service struct {
 	Name    string `json:"name,omitempty"` // ssh, http, redis …; empty = unknown
 	Product string `json:"product,omitempty"`
 	Version string `json:"version,omitempty"`
-	Banner  string `json:"banner,omitempty"` // printable, bounded
+	Banner  string `json:"banner,omitempty"` // Printable, bounded
 	TLS     bool   `json:"tls,omitempty"`    // spoken within TLS
 	NoAuth  bool   `json:"noAuth,omitempty"` // answered data without a login
 	NoTLS   bool   `json:"noTls,omitempty"`  // the service says that it has no TLS to offer
 }
 
-// recognise names a service by what it said, unasked or to an HTTP request. It is pure and takes any bytes.
-func recognise(said []byte) service {
+// Recognise names a service by what it said, unasked or to an HTTP request. It is pure and takes any bytes.
+func Recognise(said []byte) Service {
 	if len(said) == 0 {
-		return service{}
+		return Service{}
 	}
 	if s, ok := recogniseBinary(said); ok {
 		return s
 	}
 	line, _, _ := strings.Cut(string(said), "\n")
-	line = printable(line, maxText)
-	s := service{Name: nameOf(line, string(said)), Banner: line}
+	line = Printable(line, MaxText)
+	s := Service{Name: nameOf(line, string(said)), Banner: line}
 	switch s.Name {
 	case "ssh":
 		// RFC 4253 section 4.2: SSH-protoversion-softwareversion SP comments
@@ -36,11 +41,11 @@ func recognise(said []byte) service {
 			s.Product, s.Version, _ = strings.Cut(software, "_")
 		}
 	case "ftp", "smtp", "pop3", "imap":
-		s.Product, s.Version = product(line)
+		s.Product, s.Version = Product(line)
 	case "vnc":
 		s.Version = strings.TrimSpace(strings.TrimPrefix(line, "RFB "))
 	case "http":
-		s.Product, s.Version = product(serverHeader(string(said)))
+		s.Product, s.Version = Product(serverHeader(string(said)))
 	}
 	return s
 }
@@ -78,35 +83,35 @@ func nameOf(line, all string) string {
 }
 
 // recogniseBinary reads greetings that are not text.
-func recogniseBinary(said []byte) (service, bool) {
+func recogniseBinary(said []byte) (Service, bool) {
 	switch {
 	case len(said) >= 3 && (said[0] == 0x15 || said[0] == 0x16) && said[1] == 3:
-		return service{Name: "tls"}, true // an alert or handshake record, RFC 8446 section 5.1
+		return Service{Name: "tls"}, true // an alert or handshake record, RFC 8446 section 5.1
 	case len(said) >= 2 && said[0] == 0xff && said[1] >= 0xfb && said[1] <= 0xfe:
-		return service{Name: "telnet", Banner: printable(string(said), maxText)}, true // option negotiation, RFC 854
+		return Service{Name: "telnet", Banner: Printable(string(said), MaxText)}, true // option negotiation, RFC 854
 	}
 	return recogniseMySQL(said)
 }
 
 // recogniseMySQL reads the initial handshake packet, protocol 10: length, sequence 0, version text, thread id, salt,
 // capabilities. A server that refuses this client sends an error packet, which names it too.
-func recogniseMySQL(said []byte) (service, bool) {
+func recogniseMySQL(said []byte) (Service, bool) {
 	if len(said) < 8 || said[3] != 0 {
-		return service{}, false
+		return Service{}, false
 	}
 	length := int(said[0]) | int(said[1])<<8 | int(said[2])<<16
 	body := said[4:]
 	if length < 4 || length > 4096 || length < len(body) {
-		return service{}, false
+		return Service{}, false
 	}
 	if body[0] == 0xff && bytes.Contains(body, []byte("is not allowed to connect")) {
-		return service{Name: "mysql", Banner: printable(string(body[3:]), maxText)}, true
+		return Service{Name: "mysql", Banner: Printable(string(body[3:]), MaxText)}, true
 	}
 	end := bytes.IndexByte(body, 0)
 	if body[0] != 10 || end < 2 {
-		return service{}, false
+		return Service{}, false
 	}
-	s := service{Name: "mysql", Product: "MySQL", Version: printable(string(body[1:end]), 64)}
+	s := Service{Name: "mysql", Product: "MySQL", Version: Printable(string(body[1:end]), 64)}
 	if strings.Contains(s.Version, "MariaDB") {
 		s.Product = "MariaDB"
 	}
@@ -118,51 +123,52 @@ func recogniseMySQL(said []byte) (service, bool) {
 	return s, true
 }
 
-// redisInfo reads the answer to PING and INFO.
-func redisInfo(said []byte) service {
-	s := service{Name: "redis", Product: "Redis"}
+// RedisInfo reads the answer to PING and INFO.
+func RedisInfo(said []byte) Service {
+	s := Service{Name: "redis", Product: "Redis"}
 	text := string(said)
 	s.NoAuth = strings.HasPrefix(text, "+PONG")
-	s.Banner, _, _ = strings.Cut(printable(text, maxText), "\n")
+	s.Banner, _, _ = strings.Cut(Printable(text, MaxText), "\n")
 	if _, rest, ok := strings.Cut(text, "redis_version:"); ok {
 		v, _, _ := strings.Cut(rest, "\n")
-		s.Version = printable(strings.TrimSpace(v), 32)
+		s.Version = Printable(strings.TrimSpace(v), 32)
 		s.Banner = "redis_version:" + s.Version
 	}
 	return s
 }
 
-// memcachedVersion reads the answer to "version".
-func memcachedVersion(said []byte) service {
-	s := service{Name: "memcached", Product: "memcached"}
+// MemcachedVersion reads the answer to "version".
+func MemcachedVersion(said []byte) Service {
+	s := Service{Name: "memcached", Product: "memcached"}
 	line, _, _ := strings.Cut(string(said), "\n")
 	if v, ok := strings.CutPrefix(line, "VERSION "); ok {
-		s.NoAuth, s.Version = true, printable(strings.TrimSpace(v), 32)
+		s.NoAuth, s.Version = true, Printable(strings.TrimSpace(v), 32)
 	}
-	s.Banner = printable(line, maxText)
+	s.Banner = Printable(line, MaxText)
 	return s
 }
 
-// product finds the first "Name/1.2", "Name 1.2" or "Name_1.2" in a banner, as most servers write theirs.
-func product(banner string) (name, version string) {
+// Product finds the first "Name/1.2", "Name 1.2" or "Name_1.2" in a banner, as most servers write theirs.
+func Product(banner string) (name, version string) {
 	fields := strings.FieldsFunc(banner, func(r rune) bool { return strings.ContainsRune(" \t()[]<>/,;_", r) })
 	for i, f := range fields {
-		if i > 0 && versionLike(f) && letter(fields[i-1][0]) {
-			return clip(fields[i-1], 64), clip(f, 32)
+		if i > 0 && VersionLike(f) && Letter(fields[i-1][0]) {
+			return Clip(fields[i-1], 64), Clip(f, 32)
 		}
 	}
 	return "", ""
 }
 
-// versionLike reports whether a word is a version: a digit first and a dot inside.
-func versionLike(word string) bool {
+// VersionLike reports whether a word is a version: a digit first and a dot inside.
+func VersionLike(word string) bool {
 	if len(word) > 1 && (word[0] == 'v' || word[0] == 'V') {
 		word = word[1:]
 	}
 	return len(word) >= 3 && word[0] >= '0' && word[0] <= '9' && strings.Contains(word, ".")
 }
 
-func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+// Letter reports whether c is a letter of ASCII.
+func Letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // serverHeader returns the Server header of a raw HTTP answer.
 func serverHeader(answer string) string {
@@ -170,14 +176,14 @@ func serverHeader(answer string) string {
 	for line := range strings.SplitSeq(head, "\n") {
 		name, value, ok := strings.Cut(line, ":")
 		if ok && strings.EqualFold(strings.TrimSpace(name), "server") {
-			return printable(strings.TrimSpace(value), maxText)
+			return Printable(strings.TrimSpace(value), MaxText)
 		}
 	}
 	return ""
 }
 
-// printable returns s without control characters and bytes that are not UTF-8, cut to limit bytes.
-func printable(s string, limit int) string {
+// Printable returns s without control characters and bytes that are not UTF-8, cut to limit bytes.
+func Printable(s string, limit int) string {
 	var b strings.Builder
 	for _, r := range s {
 		if b.Len() >= limit {
@@ -188,11 +194,11 @@ func printable(s string, limit int) string {
 		}
 		b.WriteRune(r)
 	}
-	return clip(strings.TrimSpace(b.String()), limit)
+	return Clip(strings.TrimSpace(b.String()), limit)
 }
 
-// clip cuts s to limit bytes on a character's boundary.
-func clip(s string, limit int) string {
+// Clip cuts s to limit bytes on a character's boundary.
+func Clip(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
