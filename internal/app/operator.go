@@ -31,6 +31,7 @@ type act func(ctx context.Context, g *ground, order json.RawMessage, out io.Writ
 // acts lists everything that the socket takes.
 func acts() map[string]act {
 	all := map[string]act{
+		"engine.told":  typed(engineTold),
 		"intel.status": typed(intelStatus),
 		"init":         typed(initialize),
 		"server":       typed(serverState),

@@ -116,6 +116,12 @@ const (
 	ScanRetained       Audit = "scan.retained" // the server dropped scans past their retention; the reason counts them
 )
 
+// Programs of scan engines on the server's machine.
+const (
+	EngineInstalled Audit = "engine.installed" // the operator got one by a recipe; the reason says which
+	EngineRemoved   Audit = "engine.removed"
+)
+
 // What public sources say of vulnerabilities, and what people say in return.
 const (
 	IntelImported Audit = "intel.imported" // the operator loaded EPSS, KEV or NVD; the resource names which
