@@ -23,6 +23,7 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/infra/egress"
 	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/infra/runner/runnertest"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/sqlmap"
 	"assay.dev/assay/internal/scan/finding"
@@ -66,7 +67,7 @@ func (m *memory) String() string {
 // system's.
 func newGround(t *testing.T, target asset.Target, path ...string) *ground {
 	t.Helper()
-	r, err := runner.New(runner.Config{Scratch: t.TempDir(), Mark: runner.Mark(t.TempDir()), Path: path})
+	r, err := runner.New(runner.Config{Scratch: t.TempDir(), Mark: runner.Mark(t.TempDir()), Path: path, Helper: runnertest.Helper(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/infra/egress"
 	"assay.dev/assay/internal/infra/runner"
+	"assay.dev/assay/internal/infra/runner/runnertest"
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/engine/trivy"
 	"assay.dev/assay/internal/scan/finding"
@@ -51,7 +52,7 @@ func where(t *testing.T) []string {
 
 func realGround(t *testing.T, reach egress.ScanConfig, tree, data string) *ground {
 	t.Helper()
-	r, err := runner.New(runner.Config{Path: where(t), Scratch: t.TempDir(), Mark: runner.Mark(t.TempDir())})
+	r, err := runner.New(runner.Config{Path: where(t), Scratch: t.TempDir(), Mark: runner.Mark(t.TempDir()), Helper: runnertest.Helper(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
