@@ -79,9 +79,26 @@ func (r *record) cwes() []int {
 		tag string
 		cwe int
 	}{
-		{"sqli", 89}, {"xss", 79}, {"ssti", 1336}, {"ssrf", 918}, {"xxe", 611}, {"lfi", 22}, {"traversal", 22}, {"rce", 94}, {"crlf", 93},
-		{"redirect", 601}, {"csrf", 352}, {"deserialization", 502}, {"fileupload", 434}, {"default-login", 1392}, {"auth-bypass", 287},
-		{"unauth", 306}, {"listing", 548}, {"exposure", 200}, {"disclosure", 200}, {"takeover", 350},
+		{"sqli", 89},
+		{"xss", 79},
+		{"ssti", 1336},
+		{"ssrf", 918},
+		{"xxe", 611},
+		{"lfi", 22},
+		{"traversal", 22},
+		{"rce", 94},
+		{"crlf", 93},
+		{"redirect", 601},
+		{"csrf", 352},
+		{"deserialization", 502},
+		{"fileupload", 434},
+		{"default-login", 1392},
+		{"auth-bypass", 287},
+		{"unauth", 306},
+		{"listing", 548},
+		{"exposure", 200},
+		{"disclosure", 200},
+		{"takeover", 350},
 	} {
 		if r.has(k.tag) {
 			return []int{k.cwe}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -171,11 +172,7 @@ func TestVerdicts(t *testing.T) {
 		"killed":         {req: web, open: there, templates: own(), take: take{stderr: read(t, "cancel-sigterm.stderr.txt"), exit: engine.Exit{Code: -1, Signaled: true}}, want: engine.Failed, state: engine.LookPartial},
 		"cut by us":      {req: web, open: there, templates: own(), take: take{stdout: found, stderr: ended}, cut: true, want: engine.Partial, state: engine.LookPartial, covered: true},
 	} {
-		open := map[string]int{}
-		for k, v := range c.open {
-			open[k] = v
-		}
-		s := &stage{open: open, templates: c.templates, takes: []take{c.take}, cut: c.cut}
+		s := &stage{open: maps.Clone(c.open), templates: c.templates, takes: []take{c.take}, cut: c.cut}
 		v, err := nuclei.New().Run(t.Context(), s.env(), c.req)
 		if err != nil || v.Outcome != c.want {
 			t.Errorf("%s: %+v, %v; want %s", name, v, err, c.want)
@@ -242,14 +239,17 @@ func TestArgumentsAreBuiltFromValues(t *testing.T) {
 			always + "-elog=/scratch/errors-1.jsonl -mp=PORT -pt=http -ept=code,file,headless,javascript -t=/templates -u=https://www.example.org/app -or " + unwanted +
 				" -proxy=http://127.0.0.1:3128 -rl=150 -c=25 -timeout=10 -retries=1 -mhe=30",
 		}},
-		{"www.example.org", `{"protocols":["http","ssl","tcp"],"templateSet":["custom","tls"],"severities":["high","critical"],"includeIntrusive":true,"includeRequestResponse":true,
+		{
+			"www.example.org", `{"protocols":["http","ssl","tcp"],"templateSet":["custom","tls"],"severities":["high","critical"],"includeIntrusive":true,"includeRequestResponse":true,
 			"rateLimit":7,"concurrency":3,"timeout":4,"retries":0,"maxHostError":9,"followRedirects":true,"maxRedirects":2,"stopAtFirstMatch":true,"scanStrategy":"host-spray"}`,
-			reachable("www.example.org:80"), "192.0.2.7", []string{
+			reachable("www.example.org:80"), "192.0.2.7",
+			[]string{
 				always + "-elog=/scratch/errors-1.jsonl -mp=PORT -pt=http -ept=code,file,headless,javascript -t=/templates/custom -t=/templates/ssl -u=http://www.example.org/ -s=high,critical -proxy=http://127.0.0.1:3128 " +
 					"-rl=7 -c=3 -timeout=4 -retries=0 -mhe=9 -fr -mr=2 -spm -ss=host-spray",
 				always + "-elog=/scratch/errors-2.jsonl -mp=PORT -pt=ssl,tcp -ept=code,file,headless,javascript -t=/templates/custom -t=/templates/ssl -u=192.0.2.7 -s=high,critical " +
 					"-rl=7 -c=3 -timeout=4 -retries=0 -mhe=9 -fr -mr=2 -spm -ss=host-spray",
-			}},
+			},
+		},
 		{"2001:db8::7", `{"protocols":["tcp"]}`, nil, "", []string{
 			always + "-elog=/scratch/errors-1.jsonl -mp=PORT -pt=tcp -ept=code,file,headless,javascript -t=/templates -u=2001:db8::7 -or " + unwanted + " -rl=150 -c=25 -timeout=10 -retries=1 -mhe=30",
 		}},

@@ -64,7 +64,7 @@ func play(ctx context.Context, t *testing.T, wait bool, progress func(int, strin
 		}
 	}
 	script := strings.ReplaceAll(standIn, "$FIXTURES", fixtures)
-	if err := os.WriteFile(filepath.Join(bin, "nuclei"), []byte(script), 0o700); err != nil { //nolint:gosec // it has to be run
+	if err := os.WriteFile(filepath.Join(bin, "nuclei"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

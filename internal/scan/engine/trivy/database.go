@@ -53,8 +53,8 @@ func openDatabase(ctx context.Context, env engine.Env) (db database, ok bool) {
 // metadata reads what a database says of itself, and that it is there.
 func metadata(from fs.FS, folder string) (engine.Database, error) {
 	var m struct {
-		Version   int
-		UpdatedAt time.Time
+		Version   int       `json:"Version"`
+		UpdatedAt time.Time `json:"UpdatedAt"`
 	}
 	text, err := small(from, join(folder, "metadata.json"))
 	if err != nil {

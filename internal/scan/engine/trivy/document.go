@@ -311,8 +311,7 @@ func each[T any](w *walker, at section, tell func(section, T) error) error {
 		var v T
 		w.src.left = maxElement
 		err := w.dec.Decode(&v)
-		var shape *json.UnmarshalTypeError
-		if errors.As(err, &shape) {
+		if _, other := errors.AsType[*json.UnmarshalTypeError](err); other {
 			continue
 		}
 		if err != nil {

@@ -9,14 +9,14 @@ import (
 	"assay.dev/assay/internal/word/fault"
 )
 
-// credentialFile is where container clients look for credentials below HOME, which is the scratch folder.
-const credentialFile = ".docker/config.json"
+// signInFile is where container clients look for credentials below HOME, which is the scratch folder.
+const signInFile = ".docker/config.json"
 
 // signIn is config.authentication for registries: a user and a password, or a registry's own bearer token.
 type signIn struct {
 	Type     string `json:"type"`
 	Username string `json:"username"`
-	Password string `json:"password"` //nolint:gosec // read from the sealed config, written to the run's private file only
+	Password string `json:"password"`
 	Token    string `json:"token"`
 }
 

@@ -80,8 +80,8 @@ func (r *registry) load(t *testing.T, archive string) {
 		}
 	}
 	var index []struct {
-		Config string
-		Layers []string
+		Config string   `json:"Config"`
+		Layers []string `json:"Layers"`
 	}
 	if err := json.Unmarshal(files["manifest.json"], &index); err != nil || len(index) != 1 {
 		t.Fatal(err)

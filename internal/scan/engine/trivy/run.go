@@ -109,7 +109,7 @@ func (r *runner) signIn() error {
 	if err != nil || file == nil {
 		return err
 	}
-	if err := r.env.Files.Write(credentialFile, file); err != nil {
+	if err := r.env.Files.Write(signInFile, file); err != nil {
 		return fault.New(fault.Internal, fault.CodeInternal, "the registry's credentials couldn't be handed over").Because(err)
 	}
 	return nil

@@ -25,6 +25,9 @@ func prose(s string, limit int) string {
 
 // visible drops what could deceive a reader or a terminal; line ends become end.
 func visible(s string, end rune) string {
+	if harmless(s, end) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n':
@@ -36,6 +39,16 @@ func visible(s string, end rune) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
+}
+
+// harmless reports whether s is printable ASCII, as nearly all of it is.
+func harmless(s string, end rune) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < ' ' || c > '~') && (c != '\n' || end != '\n') {
+			return false
+		}
+	}
+	return true
 }
 
 // prefix returns the first bytes of s, at most n, without a broken character at the end.

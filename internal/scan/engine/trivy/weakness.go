@@ -1,5 +1,7 @@
 package trivy
 
+import "slices"
+
 // weaknessOf returns the CWE of a misconfiguration check: Trivy names none. Checks that aren't here have none.
 func weaknessOf(check string) []int {
 	for cwe, checks := range map[int][]string{
@@ -18,10 +20,8 @@ func weaknessOf(check string) []int {
 		// Use of what isn't pinned.
 		1357: {"DS-0001", "KSV-0013"},
 	} {
-		for _, c := range checks {
-			if c == check {
-				return []int{cwe}
-			}
+		if slices.Contains(checks, check) {
+			return []int{cwe}
 		}
 	}
 	return nil
