@@ -76,6 +76,10 @@ fuzz: ## Fuzz every parser for FUZZTIME each
 bench: ## Benchmarks; docs/performance.md says how to read them
 	tools/with-postgres $(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./internal/...
 
+.PHONY: bench-detect
+bench-detect: build engines ## What each engine finds of the flaws planted in the weak targets (DETECTION=FILE also writes JSON)
+	$(GO) test ./internal/testkit/targets -run '^TestDetection$$' -count=1 -v -timeout 120m -assay "$(CURDIR)/bin/assay" -detection "$(DETECTION)" -engines "$(ENGINES)"
+
 .PHONY: cover
 cover: deps ## Test coverage by package
 	REQUIRE_PG=1 tools/with-postgres $(GO) test -timeout 20m -coverprofile=coverage.out ./internal/...

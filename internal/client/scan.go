@@ -151,6 +151,7 @@ type Finding struct {
 	Rule        string   `json:"rule"`
 	Location    Location `json:"location"`
 	CVE         []string `json:"cve"`
+	CWE         []string `json:"cwe"`
 	Evidence    string   `json:"evidence"`
 	Remediation string   `json:"remediation"`
 	Status      string   `json:"status"`

@@ -21,8 +21,9 @@ type Flaw struct {
 	Port      int
 	Paths     []string
 	Parameter string
-	// Discern is the header, cookie or service by which engines tell flaws of one kind apart; empty = any.
-	Discern string
+	// Words tell flaws of one kind at one place apart (the headers that a page lacks): one of them must stand in what the
+	// finding discerns or in the engine's id of the check; none = any.
+	Words []string
 	// Depends is the id of a flaw of whose place this one is a plain consequence: what is reported for it isn't false,
 	// but missing it costs nothing. Empty = a flaw in its own right.
 	Depends string
@@ -52,7 +53,8 @@ func (f Flaw) kind(o finding.Observation) bool {
 			return true
 		}
 	}
-	if f.Discern != "" && !strings.Contains(strings.ToLower(o.Discern), strings.ToLower(f.Discern)) {
+	said := strings.ToLower(o.Rule + " " + o.Discern)
+	if len(f.Words) > 0 && !slices.ContainsFunc(f.Words, func(w string) bool { return strings.Contains(said, w) }) {
 		return false
 	}
 	return slices.ContainsFunc(o.CWE, func(id int) bool { return slices.Contains(f.CWE, id) })
@@ -72,18 +74,19 @@ func webFlaws(port int) []Flaw {
 	files := []int{538, 552, 200, 219, 527, 530, 540, 548, 312, 522, 260, 497, 651}
 	flaws := []Flaw{
 		{ID: "W01", What: "SQL injection in /item?id=, errors and UNION visible", CWE: sql, Paths: []string{"/item"}, Parameter: "id"},
-		{ID: "W02", What: "SQL injection in the login form", CWE: sql, Paths: []string{"/login"}},
+		{ID: "W02", What: "SQL injection in the login form, login", CWE: sql, Paths: []string{"/login"}, Parameter: "login"},
+		{ID: "W02a", What: "SQL injection in the login form, pass", CWE: sql, Paths: []string{"/login"}, Parameter: "pass"},
 		{ID: "W02b", What: "login form without a CSRF token", CWE: []int{352}, Paths: []string{"/login", "/"}},
 		{ID: "W03", What: "reflected XSS in /search?q=", CWE: xss, Paths: []string{"/search"}, Parameter: "q"},
 		{ID: "W04", What: "directory listing of /files/", CWE: append([]int{548}, files...), Paths: []string{"/files/"}},
 		{ID: "W05", What: "exposed .git folder", CWE: append([]int{527}, files...), Paths: []string{"/.git/", "/.git"}},
-		{ID: "W06a", What: "no Content-Security-Policy", CWE: []int{693, 1021, 16, 1173}, Discern: "content-security-policy"},
-		{ID: "W06b", What: "no X-Frame-Options", CWE: []int{1021, 693, 16}, Discern: "frame"},
-		{ID: "W06c", What: "no X-Content-Type-Options", CWE: []int{693, 16}, Discern: "x-content-type-options"},
-		{ID: "W07a", What: "Server names Apache 2.4.49, which has known flaws", CWE: []int{200, 497, 1104, 1395, 937}, Discern: "server", CVE: []string{"CVE-2021-41773", "CVE-2021-42013"}},
-		{ID: "W07b", What: "X-Powered-By names PHP 5.4.16", CWE: []int{200, 497, 1104, 1395, 937}, Discern: "powered-by"},
+		{ID: "W06a", What: "no Content-Security-Policy", CWE: []int{693, 1021, 16, 1173}, Words: []string{"content-security-policy", "csp"}},
+		{ID: "W06b", What: "no X-Frame-Options", CWE: []int{1021, 693, 16}, Words: []string{"frame", "framing", "clickjack", "10020"}},
+		{ID: "W06c", What: "no X-Content-Type-Options", CWE: []int{693, 16}, Words: []string{"content-type-options", "nosniff", "mime", "10021"}},
+		{ID: "W07a", What: "Server names Apache 2.4.49, which has known flaws", CWE: []int{200, 497, 1104, 1395, 937}, CVE: []string{"CVE-2021-41773", "CVE-2021-42013"}},
+		{ID: "W07b", What: "X-Powered-By names PHP 5.4.16", CWE: []int{200, 497, 1104, 1395, 937}, Words: []string{"powered", "php", "version", "10037"}},
 		{ID: "W08a", What: "session cookie without HttpOnly", CWE: []int{1004}},
-		{ID: "W08b", What: "session cookie without SameSite", CWE: []int{1275, 352}, Discern: "session"},
+		{ID: "W08b", What: "session cookie without SameSite", CWE: []int{1275, 352}, Words: []string{"session", "samesite"}},
 		{ID: "W09", What: "open redirect in /go?to=", CWE: []int{601}, Paths: []string{"/go"}, Parameter: "to"},
 		{ID: "W10", What: "path traversal in /download?f=", CWE: []int{22, 23, 36, 73, 98, 538}, Paths: []string{"/download"}, Parameter: "f"},
 		{ID: "W11", What: "exposed .env with credentials", CWE: append([]int{538}, files...), Paths: []string{"/.env"}},
