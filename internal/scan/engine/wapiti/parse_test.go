@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// request is an order for the target, with the options given as JSON.
-func request(tb testing.TB, target, options string) engine.Request {
+// request is an order for the recorded target, with the options given as JSON.
+func request(tb testing.TB, options string) engine.Request {
 	tb.Helper()
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(options), &raw); err != nil {
@@ -31,7 +31,7 @@ func request(tb testing.TB, target, options string) engine.Request {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	at, err := asset.ParseTarget(target, asset.TypeURL)
+	at, err := asset.ParseTarget("http://127.0.0.1:8081/", asset.TypeURL)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,9 +51,9 @@ func parse(tb testing.TB, raw []byte, req engine.Request) []finding.Observation 
 	return out
 }
 
-func sample(tb testing.TB, name, file string) []byte {
+func sample(tb testing.TB, name string) []byte {
 	tb.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", name, file))
+	raw, err := os.ReadFile(filepath.Join("testdata", name, "raw.json"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestGolden(t *testing.T) {
 	for _, file := range files {
 		name := filepath.Base(filepath.Dir(file))
 		t.Run(name, func(t *testing.T) {
-			var got any = parse(t, sample(t, name, "raw.json"), request(t, "http://127.0.0.1:8081/", `{}`))
+			var got any = parse(t, sample(t, name), request(t, `{}`))
 			b, err := json.MarshalIndent(got, "", "  ")
 			if err != nil {
 				t.Fatal(err)
@@ -100,8 +100,8 @@ func places(list []finding.Observation) []string {
 }
 
 func TestBothReleasesTellTheSameFlawsUnderTheSameRules(t *testing.T) {
-	req := request(t, "http://127.0.0.1:8081/", `{}`)
-	old, newer := places(parse(t, sample(t, "many", "raw.json"), req)), places(parse(t, sample(t, "many-newer", "raw.json"), req))
+	req := request(t, `{}`)
+	old, newer := places(parse(t, sample(t, "many"), req)), places(parse(t, sample(t, "many-newer"), req))
 	if diff := cmp.Diff(old, newer); diff != "" {
 		t.Logf("what differs (-3.0.4 +3.2.3):\n%s", diff)
 	}
@@ -123,7 +123,7 @@ func TestBothReleasesTellTheSameFlawsUnderTheSameRules(t *testing.T) {
 }
 
 func TestAnInjectionIsTheSameCaseWhoeverSeesIt(t *testing.T) {
-	for _, f := range parse(t, sample(t, "many", "raw.json"), request(t, "http://127.0.0.1:8081/", `{}`)) {
+	for _, f := range parse(t, sample(t, "many"), request(t, `{}`)) {
 		if f.Rule != "wapiti:sql-injection" || f.Location.Parameter != "id" {
 			continue
 		}
@@ -137,7 +137,7 @@ func TestAnInjectionIsTheSameCaseWhoeverSeesIt(t *testing.T) {
 }
 
 func TestAHostileReportStaysOnItsTarget(t *testing.T) {
-	list := parse(t, sample(t, "hostile", "raw.json"), request(t, "http://127.0.0.1:8081/", `{}`))
+	list := parse(t, sample(t, "hostile"), request(t, `{}`))
 	for _, o := range list {
 		if o.Location.Host != "127.0.0.1" || !strings.HasPrefix(o.Location.URL, "http://127.0.0.1:8081/") || strings.Contains(o.Evidence, "Bearer") {
 			t.Errorf("%+v", o)
@@ -150,7 +150,7 @@ func TestAHostileReportStaysOnItsTarget(t *testing.T) {
 
 func TestTheParserStopsWithItsTaker(t *testing.T) {
 	full, calls := errors.New("full"), 0
-	_, err := New().Parse(bytes.NewReader(sample(t, "many", "raw.json")), request(t, "http://127.0.0.1:8081/", `{}`), func(engine.Item) error {
+	_, err := New().Parse(bytes.NewReader(sample(t, "many")), request(t, `{}`), func(engine.Item) error {
 		calls++
 		return full
 	})
@@ -161,9 +161,9 @@ func TestTheParserStopsWithItsTaker(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{"one-page", "many", "hostile", "cut-off"} {
-		f.Add(sample(f, name, "raw.json"))
+		f.Add(sample(f, name))
 	}
-	req := request(f, "http://127.0.0.1:8081/", `{}`)
+	req := request(f, `{}`)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, o := range parse(t, raw, req) {
 			if o.Location.Host != "127.0.0.1" || o.Location.Port != 8081 || o.Title == "" || len(o.Evidence) > finding.MaxEvidence {

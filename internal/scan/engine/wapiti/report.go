@@ -43,8 +43,7 @@ func read(r io.Reader, tell func(list, category string, e entry) error) error {
 			return array(dec, func() error {
 				var e entry
 				if err := dec.Decode(&e); err != nil {
-					var wrong *json.UnmarshalTypeError
-					if errors.As(err, &wrong) {
+					if _, wrong := errors.AsType[*json.UnmarshalTypeError](err); wrong {
 						return nil // an entry of another form is passed over
 					}
 					return err

@@ -241,7 +241,7 @@ func (r *run) verdict(ctx context.Context, o outcome) engine.Verdict {
 	default:
 		r.doubts(ctx, add)
 	}
-	if o.report && (r.report.Truncated()) {
+	if o.report && r.report.Truncated() {
 		add(engine.Partial, "The report was larger than what is kept; what came after it is missing.")
 	}
 	if v.Outcome == "" {

@@ -110,7 +110,7 @@ func (s *stage) env() engine.Env {
 
 func recorded(t *testing.T, name string) play {
 	t.Helper()
-	one := play{report: sample(t, name, "raw.json")}
+	one := play{report: sample(t, name)}
 	for file, to := range map[string]*string{"stdout.txt": &one.stdout, "stderr.txt": &one.stderr} {
 		b, err := os.ReadFile(filepath.Join("testdata", name, file))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -132,7 +132,7 @@ func all(modules ...string) string {
 
 func TestVerdicts(t *testing.T) {
 	stopped := engine.Exit{Code: -1, Signaled: true, Canceled: true}
-	report := sample(t, "many", "raw.json")
+	report := sample(t, "many")
 	for name, c := range map[string]struct {
 		plays  []play
 		dials  []error
@@ -156,7 +156,7 @@ func TestVerdicts(t *testing.T) {
 		"stopped before an attack": {plays: []play{{stdout: "Wapiti-3.0.4\n", exit: stopped}}, want: engine.Partial, starts: 1},
 	} {
 		s := &stage{plays: c.plays, dialErrs: c.dials}
-		v, err := New().Run(t.Context(), s.env(), request(t, "http://127.0.0.1:8081/", `{}`))
+		v, err := New().Run(t.Context(), s.env(), request(t, `{}`))
 		if err != nil || v.Outcome != c.want || len(s.starts) != c.starts {
 			t.Errorf("%s: %+v, %v after %d starts; want %s", name, v, err, len(s.starts), c.want)
 		}
@@ -175,8 +175,8 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestCoverageFollowsTheModulesAndPages(t *testing.T) {
-	s := &stage{plays: []play{{stdout: all("sql", "csp"), report: sample(t, "one-page", "raw.json")}}}
-	v, err := New().Run(t.Context(), s.env(), request(t, "http://127.0.0.1:8081/", `{"modules":["sql","csp"]}`))
+	s := &stage{plays: []play{{stdout: all("sql", "csp"), report: sample(t, "one-page")}}}
+	v, err := New().Run(t.Context(), s.env(), request(t, `{"modules":["sql","csp"]}`))
 	if err != nil || v.Outcome != engine.Complete || v.Coverage == nil {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -192,7 +192,7 @@ func TestCoverageFollowsTheModulesAndPages(t *testing.T) {
 func TestSecretsGoByFile(t *testing.T) {
 	report := []byte(`{"vulnerabilities": {"SQL Injection": [{"path": "/x", "info": "i", "http_request": "GET /x\nx-token: CANARY\"3f9a\ncookie: sid=CANARY-sid"}]}}`)
 	s := &stage{plays: []play{{stdout: all() + "x-token: CANARY\"3f9a\n", report: report}}}
-	req := request(t, "http://127.0.0.1:8081/", `{"modules":["sql","blindsql"],"level":2,"scope":"page"}`)
+	req := request(t, `{"modules":["sql","blindsql"],"level":2,"scope":"page"}`)
 	req.Config = engine.Config{
 		UserAgent:      "Probe/1",
 		Headers:        []engine.Header{{Name: "Cookie", Value: secret.New("sid=CANARY-sid")}, {Name: "X-Token", Value: secret.New(`CANARY"3f9a`)}},
@@ -246,8 +246,8 @@ func (s spy) Write(name string, b []byte) error {
 }
 
 func TestARunThatCantHandItsHeadersOverFailsAloud(t *testing.T) {
-	s := &stage{plays: []play{{stdout: all(standard()...), report: sample(t, "many", "raw.json")}}, ignores: true}
-	req := request(t, "http://127.0.0.1:8081/", `{}`)
+	s := &stage{plays: []play{{stdout: all(standard()...), report: sample(t, "many")}}, ignores: true}
+	req := request(t, `{}`)
 	req.Config.Authentication = secret.New(`{"type":"bearer","token":"abcdef"}`)
 	if v, err := New().Run(t.Context(), s.env(), req); err != nil || v.Outcome != engine.Failed || len(v.Reasons) == 0 {
 		t.Errorf("%+v, %v", v, err)
@@ -268,7 +268,7 @@ func TestCookieFilesNameHostsAsWapitiDoes(t *testing.T) {
 
 func TestFaultsOfTheLauncher(t *testing.T) {
 	s := &stage{err: fault.New(fault.Unavailable, fault.CodeEngine, "no such program")}
-	_, err := New().Run(t.Context(), s.env(), request(t, "http://127.0.0.1:8081/", `{}`))
+	_, err := New().Run(t.Context(), s.env(), request(t, `{}`))
 	if !errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")) || !strings.Contains(err.Error(), "apt-get install wapiti") {
 		t.Errorf("got %v", err)
 	}
