@@ -23,7 +23,11 @@ const (
 
 // Parse implements engine.Engine. What a run covered isn't in its output: the verdict has it.
 func (Engine) Parse(raw io.Reader, req engine.Request, yield func(engine.Item) error) (finding.Coverage, error) {
-	j := &judge{req: req, target: req.Target.URL(), yield: yield, seen: map[[16]byte]bool{}, most: manifest().Limits.MaxFindings, shapes: shapes()}
+	j := &judge{
+		req: req, target: req.Target.URL(), yield: yield, seen: map[[16]byte]bool{}, most: manifest().Limits.MaxFindings, shapes: shapes(),
+		cve: regexp.MustCompile(`(?i)\bCVE-\d{4}-\d{4,7}\b`),
+		cwe: regexp.MustCompile(`(?i)\bCWE-(\d{1,5})\b|cwe\.mitre\.org/data/definitions/(\d{1,5})\b`),
+	}
 	if j.target == nil {
 		return finding.Coverage{}, nil
 	}
@@ -38,6 +42,8 @@ type judge struct {
 	seen   map[[16]byte]bool
 	most   int
 	shapes []shape
+	cve    *regexp.Regexp
+	cwe    *regexp.Regexp
 }
 
 func (j *judge) take(at host, i item) error {
@@ -47,7 +53,7 @@ func (j *judge) take(at host, i item) error {
 	page, query := pathOf(i.url)
 	f := &finding.Observation{
 		Rule: ruleOf(i, page), Severity: finding.Info, Confidence: finding.Tentative, Category: finding.CategoryDisclosure,
-		CVE: ids(`(?i)\bCVE-\d{4}-\d{4,7}\b`, i.msg+" "+i.refs), CWE: weaknesses(i.msg + " " + i.refs),
+		CVE: j.cves(i), CWE: j.weaknesses(i),
 		Location: j.place(page),
 	}
 	f.Location.Parameter = parameter(query)
@@ -161,19 +167,30 @@ func number(s string) bool {
 	return s != "" && len(s) <= 10 && strings.Trim(s, "0123456789") == ""
 }
 
-func ids(pattern, text string) []string {
-	out := regexp.MustCompile(pattern).FindAllString(text[:min(len(text), 64<<10)], finding.MaxIDs)
-	for i := range out {
-		out[i] = strings.ToUpper(out[i])
+// named returns what a pattern finds in an item's texts, without looking at texts that can't hold it.
+func named(pattern *regexp.Regexp, i item, hint string) [][]string {
+	var out [][]string
+	for _, text := range []string{i.msg, i.refs} {
+		if text = text[:min(len(text), 64<<10)]; strings.Contains(strings.ToLower(text), hint) {
+			out = append(out, pattern.FindAllStringSubmatch(text, finding.MaxIDs)...)
+		}
+	}
+	return out[:min(len(out), finding.MaxIDs)]
+}
+
+func (j *judge) cves(i item) []string {
+	var out []string
+	for _, m := range named(j.cve, i, "cve-") {
+		out = append(out, strings.ToUpper(m[0]))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
 // weaknesses are named as "CWE-548" or by MITRE's page.
-func weaknesses(text string) []int {
+func (j *judge) weaknesses(i item) []int {
 	var out []int
-	for _, m := range regexp.MustCompile(`(?i)\bCWE-(\d{1,5})\b|cwe\.mitre\.org/data/definitions/(\d{1,5})\b`).FindAllStringSubmatch(text[:min(len(text), 64<<10)], finding.MaxIDs) {
+	for _, m := range named(j.cwe, i, "cwe") {
 		if n, err := strconv.Atoi(m[1] + m[2]); err == nil && n > 0 {
 			out = append(out, n)
 		}

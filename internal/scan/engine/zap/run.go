@@ -50,7 +50,7 @@ func (Engine) Run(ctx context.Context, env engine.Env, req engine.Request) (engi
 	if err != nil {
 		return engine.Verdict{}, err
 	}
-	if s.version == "" || s.cause != nil {
+	if ctx.Err() == nil && (s.version == "" || s.cause != nil) {
 		env.Log.WarnContext(ctx, "zap ended early", slog.Int("exit_code", exit.Code), slog.Bool("signaled", exit.Signaled),
 			slog.Any("error", s.cause), slog.String("output", finding.Line(strings.ReplaceAll(string(o.said.kept), o.key, "[masked]"), 2000)))
 	}
@@ -130,7 +130,7 @@ func (o *outset) launch(ctx context.Context, env engine.Env, s *session) (engine
 	})
 	s.tell(1, "starting ZAP")
 	exit, err := env.Proc.Launch(hold, engine.Process{
-		Program: program, Args: arguments(env.Work, o.port), Env: environment(env.Work),
+		Program: program, Args: arguments(env.Work, o.port), Env: environment(env.Work, "-XX:+UseSerialGC"),
 		Stdout: &o.said, Stderr: io.Discard, First: engine.Terminate, Grace: killGrace, Network: engine.NetworkProxy,
 		Listens: o.port,
 		Ready: func(life context.Context, dial func(context.Context) (net.Conn, error)) {

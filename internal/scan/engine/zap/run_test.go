@@ -311,6 +311,13 @@ func TestFaultsOfTheLauncher(t *testing.T) {
 	if a := checker.Check(t.Context(), s.env(t)); !a.Available || a.Version != "2.17.0" {
 		t.Errorf("%+v", a)
 	}
+	for said, want := range map[string]bool{"1 [main] INFO org.parosproxy.paros.Constant - x\n": true, "": false} {
+		slow := newStand(t)
+		slow.said, slow.late = said, true
+		if a := checker.Check(t.Context(), slow.env(t)); a.Available != want || a.Version != "" || (a.Reason == "") != want {
+			t.Errorf("%q: %+v", said, a)
+		}
+	}
 	if s.proc.Network != engine.NetworkNone {
 		t.Error("a check needs no network")
 	}

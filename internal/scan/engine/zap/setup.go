@@ -17,9 +17,9 @@ const (
 )
 
 // environment bounds the Java machine, wherever zap.sh would set other bounds, and keeps its files in the scratch
-// folder: Java asks neither HOME nor TMPDIR.
-func environment(work string) []string {
-	bounds := "-Xmx1g -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData -Djava.awt.headless=true"
+// folder: Java asks neither HOME nor TMPDIR. tuning are further options of Java's.
+func environment(work, tuning string) []string {
+	bounds := "-Xmx1g -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData -Djava.awt.headless=true " + tuning
 	if !strings.ContainsAny(work, `'"`) {
 		bounds += " '-Duser.home=" + work + "' '-Djava.io.tmpdir=" + work + "'"
 	}

@@ -41,6 +41,8 @@ type stand struct {
 	dial     func(int) error
 	launched error
 	cut      bool
+	late     bool // doesn't say its version in time, but this
+	said     string
 
 	mu       sync.Mutex
 	proc     engine.Process
@@ -106,6 +108,10 @@ func (s *stand) Launch(ctx context.Context, p engine.Process) (engine.Exit, erro
 		return engine.Exit{Code: -1}, s.launched
 	}
 	if slices.Contains(p.Args, "-version") {
+		if s.late {
+			_, err := p.Stdout.Write([]byte(s.said))
+			return engine.Exit{Code: -1, Canceled: true}, err
+		}
 		_, err := p.Stdout.Write([]byte("Defaulting ZAP install dir to /opt/zap\n728 [main] INFO  org.x - Copying\n2.17.0\n"))
 		return engine.Exit{}, err
 	}
