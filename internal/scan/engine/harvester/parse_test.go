@@ -113,3 +113,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParse(b *testing.B) {
+	var doc bytes.Buffer
+	doc.WriteString(`{"hosts":[""`)
+	for i := 0; doc.Len() < 15<<20; i++ {
+		fmt.Fprintf(&doc, `,"host-%d.example.org:192.0.2.%d"`, i%maxItems, i%250)
+	}
+	doc.WriteString(`]}`)
+	var raw bytes.Buffer
+	section(&raw, "json", doc.Bytes())
+	req := request(b, "example.org", `{}`)
+	b.SetBytes(int64(raw.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New().Parse(bytes.NewReader(raw.Bytes()), req, func(engine.Item) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

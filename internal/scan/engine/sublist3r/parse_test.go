@@ -125,3 +125,19 @@ func FuzzSources(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParse(b *testing.B) {
+	var raw bytes.Buffer
+	for i := 0; raw.Len() < 16<<20; i++ {
+		line, _ := json.Marshal(record{Kind: kindName, Source: "crtsh", Name: "host-" + itoa(i%maxNames) + ".example.org"})
+		raw.Write(append(line, '\n'))
+	}
+	req := request(b, "example.org", `{}`)
+	b.SetBytes(int64(raw.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New().Parse(bytes.NewReader(raw.Bytes()), req, func(engine.Item) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
