@@ -23,6 +23,10 @@ type Course struct {
 	Phases  []string            `json:"phases"`          // to go through, in order
 	Begun   int                 `json:"begun"`           // how many of them have been
 	Left    []engine.TargetLook `json:"left,omitempty"`  // what was left out on the way, and why
+	// Idle is how long it has stood still, since it began, because all of its open children waited for their turn, which
+	// its timeout doesn't count; IdleSince is since when it stands still now, zero where it doesn't.
+	Idle      time.Duration `json:"idle,omitempty"`
+	IdleSince time.Time     `json:"idleSince,omitzero"`
 }
 
 // FamilyTx are the writes that reach a parent's children.
@@ -76,7 +80,7 @@ func (s *Service) Derive(ctx context.Context, parent Scan, o Order) (Scan, error
 	if err := s.admit(ctx, a.Org, target, o); err != nil {
 		return Scan{}, err
 	}
-	out.Course, out.Parent, out.CreatedBy = nil, parent.ID, parent.CreatedBy
+	out.Course, out.Parent, out.CreatedBy, out.Ordered = nil, parent.ID, parent.CreatedBy, parent.CreatedAt
 	return out, nil
 }
 

@@ -115,6 +115,9 @@ type Scan struct {
 	Course     *Course  // of a scan that others carry out; nil = an engine runs it
 	Parent     uid.Scan // that it carries out a part of; empty = none
 	Stage      string   // the parent's phase that it belongs to
+	// Ordered is when the order was given that it is a part of, which is its place in the line; known only when it is
+	// entered, zero = CreatedAt.
+	Ordered time.Time
 }
 
 // Error is why a scan failed, for people and programs.
@@ -125,7 +128,13 @@ type Error struct {
 
 // Due is the scan's place in the waiting line: created-at plus one AgeStep a rank. Sorting by it is strict priority
 // with ageing of one level per AgeStep waited, without ever rewriting a row.
-func (s Scan) Due() time.Time { return s.CreatedAt.Add(time.Duration(s.Priority.Rank()) * AgeStep) }
+func (s Scan) Due() time.Time {
+	from := s.CreatedAt
+	if !s.Ordered.IsZero() {
+		from = s.Ordered
+	}
+	return from.Add(time.Duration(s.Priority.Rank()) * AgeStep)
+}
 
 // Artifact is a kept raw output, addressed by digest.
 type Artifact struct {

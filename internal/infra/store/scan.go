@@ -397,7 +397,11 @@ func (t *Tx) summarised(ctx context.Context, s scan.Scan) (scan.Scan, error) {
 // StartScan moves an admitted scan to running and counts the attempt; a Conflict fault when it was cancelled or the
 // fence is another's.
 func (t *Tx) StartScan(ctx context.Context, id uid.Scan, fence int64, at time.Time) error {
-	return t.one(ctx, lost, "scan.start", string(id), fence, micros(at))
+	if err := t.one(ctx, lost, "scan.start", string(id), fence, micros(at)); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "scan.turn_mark", string(id), micros(at))
+	return err
 }
 
 // KeepLease extends the lease and writes progress, which never goes back; a Conflict fault when the scan isn't ours

@@ -190,13 +190,14 @@ func (t *Tx) HoldParent(ctx context.Context, id uid.Scan) (scan.Scan, []scan.Sca
 	return s, children, err
 }
 
-// AdvanceParent writes how far an open parent is; a Conflict fault when it isn't open any more.
-func (t *Tx) AdvanceParent(ctx context.Context, s scan.Scan, at time.Time) error {
+// AdvanceParent writes how far an open parent is, and with s.StartedAt that it runs; a Conflict fault when it isn't open
+// any more.
+func (t *Tx) AdvanceParent(ctx context.Context, s scan.Scan) error {
 	course, err := encode(s.Course)
 	if err != nil {
 		return err
 	}
-	return t.one(ctx, closed, "scan.parent_advance", string(s.ID), micros(at), course, int64(s.Progress), s.Phase)
+	return t.one(ctx, closed, "scan.parent_advance", string(s.ID), micros(s.StartedAt), course, int64(s.Progress), s.Phase)
 }
 
 // RenewParent begins to merge: results are recorded under the fence that it returns. A Conflict fault when the parent

@@ -53,26 +53,39 @@ func (s *Service) Advance(ctx context.Context, t Turn) error {
 // await tells how far the parent is and looks again in a while.
 func (s *Service) await(ctx context.Context, t Turn, parent scan.Scan, children []scan.Scan) error {
 	now := instant(s.d.Now)
-	next := now.Add(pace)
-	percent, standing := progress(parent, children), standing(parent, children)
-	if parent.Status != scan.Running || (percent == parent.Progress && standing == parent.Phase) {
-		return s.settle(ctx, t, next)
+	if parent.Status.Terminal() {
+		return s.settle(ctx, t, now.Add(pace)) // a child's last words are to come
 	}
-	parent.Progress, parent.Phase = percent, standing
+	was, before, course := mark(parent, children), parent, *parent.Course
+	parent.Course = &course
+	clock(&parent, children, now)
+	next := now.Add(pace)
+	if !slices.ContainsFunc(children, func(c scan.Scan) bool { return c.Status == scan.Running }) {
+		next = now.Add(slow)
+	}
+	parent.Progress, parent.Phase = progress(parent, children), standing(parent, children)
+	typ := event.ScanProgress
 	ev := audit.Bookkeeping("lease and progress of a running scan")
+	switch {
+	case before.Status == scan.Queued && parent.Status == scan.Running:
+		typ, ev = event.ScanStarted, audit.Event{Type: event.ScanStartedBy, Resource: resource(t.Scan)}
+	case parent.Progress == before.Progress && parent.Phase == before.Phase:
+		typ = "" // nothing to tell
+		if course.Idle == before.Course.Idle && course.IdleSince.Equal(before.Course.IdleSince) {
+			return s.settle(ctx, t, next)
+		}
+	}
 	return s.d.Store.Change(ctx, t.Org, ev, func(ctx context.Context, tx Tx) error {
-		held, _, err := tx.HoldParent(ctx, t.Scan)
-		if err != nil {
+		if held, family, err := tx.HoldParent(ctx, t.Scan); err != nil || mark(held, family) != was {
+			return cmp.Or(err, errMoved())
+		}
+		if err := tx.AdvanceParent(ctx, parent); err != nil {
 			return err
 		}
-		if held.Status != scan.Running || held.Course.Begun != parent.Course.Begun {
-			return errMoved()
-		}
-		if err := tx.AdvanceParent(ctx, parent, now); err != nil {
-			return err
-		}
-		if err := tx.Emit(ctx, event.ScanProgress, string(t.Scan), parent.Notice()); err != nil {
-			return err
+		if typ != "" {
+			if err := tx.Emit(ctx, typ, string(t.Scan), parent.Notice()); err != nil {
+				return err
+			}
 		}
 		return tx.SettleTurn(ctx, t, next)
 	})
@@ -98,34 +111,26 @@ func (s *Service) begin(ctx context.Context, t Turn, parent scan.Scan, children 
 	was := mark(parent, children)
 	course := *parent.Course
 	course.Left = slices.Clone(course.Left)
-	fresh := parent.Status == scan.Queued
 	now := instant(s.d.Now)
-	if fresh {
-		parent.StartedAt = now
-	}
 	parent.Course = &course
-	var made []scan.Scan
-	if course.Begun < len(course.Phases) {
-		var err error
-		if made, err = s.children(ctx, parent, children, course.Phases[course.Begun]); err != nil {
-			return err
-		}
-		course.Begun++
+	clock(&parent, children, now)
+	made, err := s.children(ctx, parent, children, course.Phases[course.Begun])
+	if err != nil {
+		return err
 	}
-	parent.Status, parent.Attempt = scan.Running, 1
+	course.Begun++
+	if len(made) > 0 && !parent.StartedAt.IsZero() {
+		course.IdleSince = now
+	}
 	parent.Progress, parent.Phase = progress(parent, slices.Concat(children, made)), standing(parent, made)
 	next := now // a phase without children is over
 	if len(made) > 0 {
 		next = now.Add(pace)
 	}
-	ev := audit.Event{Type: event.ScanStartedBy, Resource: resource(t.Scan), Reason: parent.Phase}
-	err := s.d.Store.Change(ctx, t.Org, ev, func(ctx context.Context, tx Tx) error {
-		held, family, err := tx.HoldParent(ctx, t.Scan)
-		if err != nil {
-			return err
-		}
-		if mark(held, family) != was {
-			return errMoved()
+	ev := audit.Event{Type: event.ScanPhaseBegun, Resource: resource(t.Scan), Reason: fmt.Sprintf("%s: %d scans", course.Phases[course.Begun-1], len(made))}
+	err = s.d.Store.Change(ctx, t.Org, ev, func(ctx context.Context, tx Tx) error {
+		if held, family, err := tx.HoldParent(ctx, t.Scan); err != nil || mark(held, family) != was {
+			return cmp.Or(err, errMoved())
 		}
 		if err := tx.InsertScans(ctx, made); err != nil {
 			return err
@@ -133,15 +138,13 @@ func (s *Service) begin(ctx context.Context, t Turn, parent scan.Scan, children 
 		if err := tell(ctx, tx, made); err != nil {
 			return err
 		}
-		if err := tx.AdvanceParent(ctx, parent, now); err != nil {
+		if err := tx.AdvanceParent(ctx, parent); err != nil {
 			return err
 		}
-		typ := event.ScanProgress
-		if fresh {
-			typ = event.ScanStarted
-		}
-		if err := tx.Emit(ctx, typ, string(t.Scan), parent.Notice()); err != nil {
-			return err
+		if parent.Status == scan.Running {
+			if err := tx.Emit(ctx, event.ScanProgress, string(t.Scan), parent.Notice()); err != nil {
+				return err
+			}
 		}
 		return tx.SettleTurn(ctx, t, next)
 	})

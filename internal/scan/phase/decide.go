@@ -40,7 +40,7 @@ func Decide(parent scan.Scan, children []scan.Scan, now time.Time) Move {
 		return Stop
 	case open:
 		return Wait
-	case parent.Status == scan.Queued || (parent.Status == scan.Running && !over(parent, now) && parent.Course.Begun < len(parent.Course.Phases)):
+	case !parent.Status.Terminal() && !over(parent, now) && parent.Course.Begun < len(parent.Course.Phases):
 		return Begin
 	case speaking:
 		return Wait
@@ -53,13 +53,38 @@ func over(parent scan.Scan, now time.Time) bool {
 	return !parent.StartedAt.IsZero() && !now.Before(deadline(parent, now))
 }
 
-// deadline is when a parent must end; of one that hasn't begun, if it did now.
+// deadline is when a parent must end: its time runs from the start of its first child, and stands still while all that
+// is open waits in the line. Of one that hasn't begun it is the deadline if it did now.
 func deadline(parent scan.Scan, now time.Time) time.Time {
 	from := parent.StartedAt
 	if from.IsZero() {
 		from = now
 	}
-	return from.Add(time.Duration(parent.Timeout) * time.Second)
+	idle := parent.Course.Idle
+	if since := parent.Course.IdleSince; !since.IsZero() {
+		idle += max(now.Sub(since), 0)
+	}
+	return from.Add(time.Duration(parent.Timeout)*time.Second + idle)
+}
+
+// clock brings the parent's start, and how long it has stood still, up to now.
+func clock(parent *scan.Scan, children []scan.Scan, now time.Time) {
+	waits, runs := false, false
+	for _, c := range children {
+		waits = waits || c.Status == scan.Queued
+		runs = runs || c.Status == scan.Running
+		if parent.StartedAt.IsZero() && !c.StartedAt.IsZero() {
+			parent.StartedAt, parent.Status, parent.Attempt = now, scan.Running, 1
+		}
+	}
+	c := parent.Course
+	if since := c.IdleSince; !since.IsZero() {
+		c.Idle += max(now.Sub(since), 0)
+	}
+	c.IdleSince = time.Time{}
+	if waits && !runs && !parent.StartedAt.IsZero() {
+		c.IdleSince = now
+	}
 }
 
 // weight is a phase's part of the whole, in time and progress.

@@ -50,9 +50,9 @@ type Tx interface {
 
 	// HoldParent reads a parent and its children as they are inside this unit, and holds the parent until the unit ends.
 	HoldParent(ctx context.Context, id uid.Scan) (scan.Scan, []scan.Scan, error)
-	// AdvanceParent writes course, progress and phase of an open parent, and that it runs; a Conflict fault when it isn't
-	// open any more.
-	AdvanceParent(ctx context.Context, s scan.Scan, at time.Time) error
+	// AdvanceParent writes course, progress and phase of an open parent and, where s has started, that it runs; a Conflict
+	// fault when it isn't open any more.
+	AdvanceParent(ctx context.Context, s scan.Scan) error
 	// RenewParent begins to merge: results are recorded under the fence that it returns.
 	RenewParent(ctx context.Context, id uid.Scan) (fence int64, err error)
 	// RecordMerged writes results of a parent; a Conflict fault when somebody else has begun to merge.
@@ -113,9 +113,10 @@ func (s *Service) Wake() {
 }
 
 const (
-	round    = 64              // parents of one look
-	parallel = 4               // parents that are brought on at once
-	pace     = 2 * time.Second // between two looks at a parent of which no child ends
+	round    = 64               // parents of one look
+	parallel = 4                // parents that are brought on at once
+	pace     = 2 * time.Second  // between two looks at a parent of which no child begins or ends
+	slow     = 10 * time.Second // the same, where none runs
 	penalty  = 15 * time.Second
 )
 

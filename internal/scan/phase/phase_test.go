@@ -73,7 +73,7 @@ func TestLaterPhasesLookAtWhatEarlierOnesFound(t *testing.T) {
 			if c.Parent != s.ID || c.Priority != scan.High || c.Name != "shop" || !slices.Equal(c.Tags, o.Tags) || c.CreatedBy != s.CreatedBy || c.Course != nil {
 				t.Errorf("a child inherits badly: %+v", c)
 			}
-			if c.Timeout >= 1000 || c.Timeout < scan.MinTimeout {
+			if c.Timeout > 1000 || c.Timeout < scan.MinTimeout || (c.Stage == engine.PhaseInventory && c.Timeout != 400) {
 				t.Errorf("%s may take %d s of the parent's 1000", c.Engine, c.Timeout)
 			}
 			if sealed, err := (sealer{}).Open(h.org, "scan/"+string(c.ID), c.Sealed); err != nil || !strings.Contains(string(sealed), "hidden") {
@@ -254,7 +254,10 @@ func TestATimeoutEndsTheChildren(t *testing.T) {
 		o.Timeout = 60
 		s := h.submit(o)
 		h.look()
-		h.run(h.admit()[0])
+		jobs := h.admit()
+		h.run(jobs[0])
+		h.start(jobs[1])
+		h.look()
 		h.clock.Advance(2 * time.Minute)
 		h.look()
 		if c := h.children(s.ID)[1]; c.Status != scan.Cancelled {
@@ -265,6 +268,58 @@ func TestATimeoutEndsTheChildren(t *testing.T) {
 			t.Errorf("ended as %+v with %d results", ended, len(h.results(s.ID)))
 		}
 	})
+}
+
+func TestWaitingInTheLineCostsNoTime(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, h *house) {
+		h.answers = shop
+		o := order("192.0.2.7")
+		o.Timeout = 60
+		s := h.submit(o)
+		h.look()
+		h.clock.Advance(time.Hour) // everything is taken
+		h.look()
+		if p := h.get(s.ID); p.Status != scan.Queued || !p.StartedAt.IsZero() {
+			t.Errorf("nothing of it has begun, and it is %s", p.Status)
+		}
+		jobs := h.admit()
+		h.run(jobs[0])
+		h.look()
+		if p := h.get(s.ID); p.Status != scan.Running || p.StartedAt.IsZero() {
+			t.Errorf("it has begun, and is %s", p.Status)
+		}
+		h.clock.Advance(slowLook)
+		h.look()
+		h.clock.Advance(time.Hour) // the second child has to wait
+		h.run(jobs[1])
+		if ended := h.finish(s.ID); ended.Outcome != engine.Complete {
+			t.Errorf("ended as %s, %s: %v", ended.Status, ended.Outcome, ended.Reasons)
+		}
+	})
+}
+
+// slowLook is longer than any time between two looks.
+const slowLook = 15 * time.Second
+
+func TestTheOldestOrderGoesFirst(t *testing.T) {
+	t.Parallel()
+	clock := testkit.NewClock()
+	h := newHouse(t, testkit.SQLite(t, testkit.WithClock(clock)), clock)
+	h.answers = shop
+	first := h.submit(order("192.0.2.7"))
+	h.look()
+	for _, j := range h.admit() {
+		h.run(j)
+	}
+	for range 5 {
+		clock.Advance(time.Second)
+		h.submit(scan.Order{Engine: "nmap", Target: "192.0.2.7"})
+	}
+	h.look() // the next phase
+	if jobs := h.admit(); h.get(jobs[0].Scan).Parent != first.ID {
+		t.Error("the order's second phase stands behind what was ordered after it")
+	}
 }
 
 func TestParentsHoldNoPlaceInTheLine(t *testing.T) {

@@ -32,6 +32,7 @@ type saga struct {
 	t        *rapid.T
 	parent   uid.Scan
 	pending  []job.Scan // admitted, not yet run
+	begun    []job.Scan // begun and left
 	progress int
 }
 
@@ -54,6 +55,9 @@ func TestWhateverHappensAParentComesToItsEndOnce(t *testing.T) {
 		for _, j := range s.pending {
 			s.run(j)
 		}
+		for _, j := range s.begun {
+			s.interruptOne(context.Background(), j)
+		}
 		s.ended(h.finish(s.parent))
 	})
 }
@@ -71,7 +75,7 @@ func (s *saga) random(id string, _ engine.Request) answer {
 
 func (s *saga) step() {
 	ctx := context.Background()
-	switch rapid.SampledFrom([]string{"look", "look", "admit", "run", "run", "crash before", "crash after", "restart", "cancel child", "interrupt", "time", "cancel parent"}).Draw(s.t, "step") {
+	switch rapid.SampledFrom([]string{"look", "look", "admit", "run", "run", "crash before", "crash after", "restart", "cancel child", "interrupt", "start", "time", "cancel parent"}).Draw(s.t, "step") {
 	case "look":
 		s.phases.Look(ctx)
 	case "admit":
@@ -104,6 +108,10 @@ func (s *saga) step() {
 			c := rapid.SampledFrom(list).Draw(s.t, "child")
 			_, _ = s.orders.Cancel(ctx, s.actor(), c.ID) // it may have ended
 		}
+	case "start":
+		if len(s.pending) > 0 {
+			s.begin(ctx)
+		}
 	case "interrupt":
 		s.interrupt(ctx)
 	case "time":
@@ -115,6 +123,16 @@ func (s *saga) step() {
 	}
 }
 
+// begin has a worker begin a child that nobody goes on with: its lease will end.
+func (s *saga) begin(ctx context.Context) {
+	j := s.pending[0]
+	s.pending = s.pending[1:]
+	_ = s.db.Scans().Change(ctx, j.Org, audit.Event{Type: event.ScanStartedBy}, func(ctx context.Context, tx scan.Tx) error {
+		return tx.StartScan(ctx, j.Scan, j.Fence, s.clock.Now())
+	})
+	s.begun = append(s.begun, j)
+}
+
 // interrupt has a worker die over a child: it goes back into the line.
 func (s *saga) interrupt(ctx context.Context) {
 	if len(s.pending) == 0 {
@@ -122,6 +140,10 @@ func (s *saga) interrupt(ctx context.Context) {
 	}
 	j := s.pending[0]
 	s.pending = s.pending[1:]
+	s.interruptOne(ctx, j)
+}
+
+func (s *saga) interruptOne(ctx context.Context, j job.Scan) {
 	ev := audit.Event{Type: event.ScanRequeued}
 	_ = s.db.Scans().Change(ctx, j.Org, ev, func(ctx context.Context, tx scan.Tx) error {
 		return tx.RequeueScan(ctx, j.Scan, j.Fence, true)

@@ -313,6 +313,17 @@ func (h *house) run(j job.Scan) {
 	}
 }
 
+// start lets a job begin and leaves it there.
+func (h *house) start(j job.Scan) {
+	h.tb.Helper()
+	err := h.db.Scans().Change(h.tb.Context(), j.Org, audit.Event{Type: event.ScanStartedBy}, func(ctx context.Context, tx scan.Tx) error {
+		return tx.StartScan(ctx, j.Scan, j.Fence, h.clock.Now())
+	})
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+}
+
 // look brings parents on as long as there is something to do at once.
 func (h *house) look() {
 	for range 20 {

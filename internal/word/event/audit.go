@@ -56,6 +56,7 @@ const (
 	ScanStartedBy     Audit = "scan.started"
 	ScanFinished      Audit = "scan.finished"
 	ScanRequeued      Audit = "scan.requeued"
+	ScanPhaseBegun    Audit = "scan.phase.begun" // the server put scans of an order's next phase into the line; the reason counts them
 	FindingsIngested  Audit = "findings.ingested"
 	LogCheckpointRead Audit = "log.checkpoint.read"
 	LogEntriesRead    Audit = "log.entries.read"

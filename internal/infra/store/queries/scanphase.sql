@@ -14,7 +14,7 @@ WHERE c.org = $1 AND c.parent = $2 AND c.generation > 0 ORDER BY a.kind, a.name,
 -- name: scan.turn_insert
 INSERT INTO scan_turn (org, scan, at) VALUES /*rows*/ ($1, $2, $3);
 
--- A child has ended. It touches the turn and not the parent's row, which somebody may hold who waits for the child.
+-- A child has begun or ended. It touches the turn and not the parent's row, which somebody may hold who waits for the child.
 -- name: scan.turn_mark
 UPDATE scan_turn SET at = $3, seq = seq + 1
 WHERE org = $1 AND scan = (SELECT c.parent FROM scan c WHERE c.org = $1 AND c.id = $2);
@@ -33,7 +33,9 @@ SELECT org, scan, seq FROM scan_turn WHERE at <= $1 ORDER BY at, scan LIMIT $2;
 UPDATE scan SET fence = fence WHERE org = $1 AND id = $2 AND course IS NOT NULL AND generation >= 0;
 
 -- name: scan.parent_advance
-UPDATE scan SET status = 'running', attempt = 1, course = $4, phase = $6,
+UPDATE scan SET course = $4, phase = $6,
+       status = CASE WHEN CAST($3 AS BIGINT) > 0 THEN 'running' ELSE status END,
+       attempt = CASE WHEN CAST($3 AS BIGINT) > 0 THEN 1 ELSE attempt END,
        started_at = CASE WHEN started_at = 0 THEN CAST($3 AS BIGINT) ELSE started_at END,
        progress = CASE WHEN CAST($5 AS BIGINT) > progress THEN CAST($5 AS BIGINT) ELSE progress END
 WHERE org = $1 AND id = $2 AND admitted = 2;

@@ -28,7 +28,7 @@ func (h *house) family(tb testing.TB, org uid.Org, engines ...string) (scan.Scan
 	parent := h.newScan(org, "sentinel", "192.0.2.9")
 	parent.Course = &scan.Course{Engines: engines, Phases: engine.Phases()}
 	h.addScans(tb, parent)
-	parent.Course.Begun, parent.Phase, parent.Progress = 1, "inventory", 3
+	parent.Course.Begun, parent.Phase, parent.Progress, parent.StartedAt = 1, "inventory", 3, h.clock.Now()
 	var children []scan.Scan
 	for _, e := range engines {
 		c := h.newScan(org, e, "192.0.2.9", "tag")
@@ -39,7 +39,7 @@ func (h *house) family(tb testing.TB, org uid.Org, engines ...string) (scan.Scan
 		if err := tx.InsertScans(ctx, children); err != nil {
 			return err
 		}
-		return tx.AdvanceParent(ctx, parent, h.clock.Now())
+		return tx.AdvanceParent(ctx, parent)
 	}))
 	return got(h.s.Scans().Scan(tb.Context(), org, parent.ID))(tb), got(h.s.Scans().Children(tb.Context(), org, parent.ID))(tb)
 }
@@ -83,8 +83,17 @@ func families(t *testing.T, h *house) {
 			return tx.SettleTurn(ctx, turn, h.clock.Now().Add(time.Hour))
 		}))
 	}
-	settle(turns[0])
 	children = h.begunChildren(t, children)
+	begun := h.turn(t)
+	if len(begun) != 1 || begun[0].Seq == turns[0].Seq {
+		t.Fatalf("the start of a child makes no turn: %+v", begun)
+	}
+	settle(turns[0]) // by somebody who hasn't seen that start
+	if len(h.turn(t)) != 1 {
+		t.Error("a turn was settled that was read before a child's start")
+	}
+	turns = begun
+	settle(turns[0])
 	if got := h.turn(t); len(got) != 0 {
 		t.Errorf("a settled parent is due: %+v", got)
 	}
@@ -254,8 +263,10 @@ func (h *house) phaseWriters(o estate) portTries {
 			_, _, err := tx.HoldParent(ctx, o.parent.ID)
 			return mustFail(err)
 		}),
-		"AdvanceParent": in(func(ctx context.Context, tx phase.Tx) error { return mustFail(tx.AdvanceParent(ctx, o.parent, at)) }),
-		"RenewParent":   in(func(ctx context.Context, tx phase.Tx) error { return mustFail(second(tx.RenewParent(ctx, o.parent.ID))) }),
+		"AdvanceParent": in(func(ctx context.Context, tx phase.Tx) error { return mustFail(tx.AdvanceParent(ctx, o.parent)) }),
+		"RenewParent": in(func(ctx context.Context, tx phase.Tx) error {
+			return mustFail(second(tx.RenewParent(ctx, o.parent.ID)))
+		}),
 		"RecordMerged": in(func(ctx context.Context, tx phase.Tx) error {
 			return mustFail(tx.RecordMerged(ctx, o.parent.ID, o.parent.Fence, nil))
 		}),
