@@ -9,6 +9,9 @@ package asset
 import (
 	"context"
 	"encoding/json"
+	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/audit"
@@ -67,6 +70,26 @@ type Asset struct {
 	UpdatedAt   time.Time
 	FirstSeenAt time.Time
 	LastSeenAt  time.Time
+}
+
+// Host returns the host that an asset is or is on: a host's or domain's name, a service's or URL's host; empty for
+// other kinds.
+func (a Asset) Host() string {
+	switch a.Kind {
+	case KindHost, KindDomain:
+		return a.Name
+	case KindService:
+		name, _, _ := strings.Cut(a.Name, "/")
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			return host
+		}
+	case KindURL:
+		if u, err := url.Parse(a.Name); err == nil {
+			return u.Hostname()
+		}
+	case KindRepository, KindImage, KindVault, KindSecret, KindKey, KindCertificate, KindApp, KindCloud:
+	}
+	return ""
 }
 
 // Observation is an asset as a scan saw it: created when unknown, its attributes and last-seen time renewed when

@@ -75,7 +75,9 @@ func (f *findingsCommand) list() *cobra.Command {
 		},
 	}
 	filterFlags(c, &q)
-	c.Flags().StringVar(&q.Sort, "sort", "", "severity (default) or newest")
+	c.Flags().StringVar(&q.Case, "case", "", "only of this case")
+	c.Flags().StringVar(&q.Asset, "asset", "", "only on the host of this asset")
+	c.Flags().StringVar(&q.Sort, "sort", "", "severity (default), newest or risk")
 	c.Flags().IntVar(&q.Limit, "limit", 20, "how many, at most 100")
 	c.Flags().StringVar(&q.Cursor, "cursor", "", "go on after an earlier page")
 	return c
@@ -258,6 +260,18 @@ func countFindings(ctx context.Context, api *client.Client, q client.FindingQuer
 	}
 }
 
+// risk is a finding's risk with what it is made of, in a line.
+func risk(v client.Tracked) string {
+	if v.RiskScore == nil {
+		return ""
+	}
+	text := strconv.Itoa(*v.RiskScore) + " of 100"
+	for _, r := range v.RiskReasons {
+		text += fmt.Sprintf("; %+d %s", r.Points, r.Text)
+	}
+	return text
+}
+
 func parts(list string) []string {
 	if list == "" {
 		return nil
@@ -321,6 +335,8 @@ func (f *findingsCommand) show(v client.Tracked) error {
 		{"What", v.Description},
 		{"Evidence", v.Evidence},
 		{"What to do", v.Remediation},
+		{"Case", v.CaseID},
+		{"Risk", risk(v)},
 	}
 	if d := v.Decision; d != nil {
 		rows = append(rows, []string{"Decision", d.Status + " by " + d.By.Kind + " " + d.By.ID + ", " + when(&d.At)}, []string{"Reason", reason(d.Decision)}, []string{"Note", d.Note})

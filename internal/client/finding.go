@@ -12,7 +12,8 @@ import (
 type FindingQuery struct {
 	Severity, Status, Category, Engine, Host, CVE, Rule, Q string // severity and status: one or several, with commas
 	Unseen                                                 bool
-	Sort                                                   string // severity (default) or newest
+	Case, Asset                                            string // ids
+	Sort                                                   string // severity (default), newest or risk
 	Limit                                                  int
 	Cursor                                                 string
 }
@@ -21,7 +22,7 @@ func (q FindingQuery) values() url.Values {
 	v := url.Values{}
 	for name, value := range map[string]string{
 		"severity": q.Severity, "status": q.Status, "category": q.Category, "engine": q.Engine, "host": q.Host, "cve": q.CVE,
-		"rule": q.Rule, "q": q.Q, "sort": q.Sort, "cursor": q.Cursor,
+		"rule": q.Rule, "q": q.Q, "sort": q.Sort, "cursor": q.Cursor, "caseId": q.Case, "assetId": q.Asset,
 	} {
 		if value != "" {
 			v.Set(name, value)
@@ -84,6 +85,10 @@ type Tracked struct {
 	NotSeenSince *time.Time `json:"notSeenSince"`
 	Decision     *Ruling    `json:"decision"`
 	Revision     int64      `json:"revision"`
+
+	CaseID      string       `json:"caseId,omitempty"`
+	RiskScore   *int         `json:"riskScore"`
+	RiskReasons []RiskReason `json:"riskReasons,omitempty"`
 }
 
 // Findings is one page of findings.

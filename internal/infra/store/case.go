@@ -126,11 +126,13 @@ func standingRow(rows *sql.Rows) (correlation.Standing, error) {
 	var engines, why, doc []byte
 	var in sql.NullString
 	var first, last, fixed, since int64
-	err := rows.Scan(&f.Finding, &f.Engine, &engines, &f.Scan, &f.Status, &first, &last, &fixed, &in, &since, &why, &f.Bucket, &f.Risk, &doc)
+	var keys string
+	err := rows.Scan(&f.Finding, &f.Engine, &engines, &f.Scan, &f.Status, &first, &last, &fixed, &in, &since, &why, &keys, &f.Risk, &doc)
 	if err != nil {
 		return f, internal("a finding can't be read", err)
 	}
 	f.FirstSeenAt, f.LastSeenAt, f.FixedAt, f.Since, f.Case = timeOf(first), timeOf(last), timeOf(fixed), timeOf(since), uid.Case(in.String)
+	f.Keyed = strings.Fields(keys)
 	if f.Engines, err = texts[string]("engines", engines); err != nil {
 		return f, err
 	}
@@ -278,7 +280,7 @@ type gathering struct {
 	aliases correlation.Aliases
 	scene   correlation.Scene
 	known   map[uid.Finding]bool
-	buckets map[string]bool
+	keys    map[string]bool
 	cases   map[uid.Case]bool
 }
 
@@ -287,7 +289,7 @@ type gathering struct {
 func (t *Tx) Gather(ctx context.Context, seeds []uid.Finding, aliases correlation.Aliases) (correlation.Scene, error) {
 	g := gathering{
 		t: t, aliases: aliases, scene: correlation.Scene{Cases: map[uid.Case]correlation.Record{}}, known: map[uid.Finding]bool{},
-		buckets: map[string]bool{}, cases: map[uid.Case]bool{},
+		keys: map[string]bool{}, cases: map[uid.Case]bool{},
 	}
 	if _, err := t.exec(ctx, "case.hold"); err != nil {
 		return g.scene, err
@@ -313,7 +315,7 @@ func (t *Tx) Gather(ctx context.Context, seeds []uid.Finding, aliases correlatio
 
 // step reads findings and returns those that belong with them and aren't known yet.
 func (g *gathering) step(ctx context.Context, ids []uid.Finding) ([]uid.Finding, error) {
-	var buckets []string
+	var keys []string
 	var cases []uid.Case
 	var fresh []uid.Finding
 	for _, id := range ids {
@@ -329,7 +331,7 @@ func (g *gathering) step(ctx context.Context, ids []uid.Finding) ([]uid.Finding,
 			return nil, err
 		}
 		for _, f := range list {
-			buckets = g.bucketsOf(buckets, f)
+			keys = g.keysOf(keys, f)
 			if f.Case != "" && !g.cases[f.Case] {
 				g.cases[f.Case] = true
 				cases = append(cases, f.Case)
@@ -340,7 +342,10 @@ func (g *gathering) step(ctx context.Context, ids []uid.Finding) ([]uid.Finding,
 			return nil, err
 		}
 	}
-	if err := idsOf(ctx, g.t, "case.in_buckets", buckets, more); err != nil {
+	if err := idsOf(ctx, g.t, "case.keyed", keys, more); err != nil {
+		return nil, err
+	}
+	if err := idsOf(ctx, g.t, "case.tied", keys, more); err != nil {
 		return nil, err
 	}
 	if err := idsOf(ctx, g.t, "case.in_cases", cases, more); err != nil {
@@ -350,12 +355,12 @@ func (g *gathering) step(ctx context.Context, ids []uid.Finding) ([]uid.Finding,
 	return slices.Sorted(maps.Keys(more)), nil
 }
 
-// bucketsOf adds the bucket that a finding is in and the one it is to be in.
-func (g *gathering) bucketsOf(list []string, f correlation.Standing) []string {
-	for _, b := range []string{f.Bucket, correlation.BucketOf(f.Member, g.aliases)} {
-		if b != "" && !g.buckets[b] {
-			g.buckets[b] = true
-			list = append(list, b)
+// keysOf adds the keys that a finding has and those that it is to have.
+func (g *gathering) keysOf(list []string, f correlation.Standing) []string {
+	for _, k := range slices.Concat(f.Keyed, correlation.KeysOf(f.Member, g.aliases)) {
+		if !g.keys[k] {
+			g.keys[k] = true
+			list = append(list, k)
 		}
 	}
 	return list
@@ -447,17 +452,7 @@ func (t *Tx) PutPlan(ctx context.Context, p correlation.Plan) error {
 	if _, err := t.insertMany(ctx, "case.put", rows); err != nil {
 		return err
 	}
-	rows = make([][]any, 0, len(p.Findings))
-	for _, f := range p.Findings {
-		why, err := beliefText(f.Belief)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, []any{
-			string(f.Finding), string(f.Case), strconv.FormatInt(micros(f.Since), 10), why, f.Bucket, strconv.Itoa(f.Risk),
-		})
-	}
-	if _, err := t.insertMany(ctx, "case.place", rows); err != nil {
+	if err := t.placeFindings(ctx, p.Findings); err != nil {
 		return err
 	}
 	rows = make([][]any, 0, len(p.Entries))
@@ -471,6 +466,38 @@ func (t *Tx) PutPlan(ctx context.Context, p correlation.Plan) error {
 		rows = append(rows, []any{string(e.Case), e.Seq, micros(e.At), string(e.Kind), doc})
 	}
 	_, err := t.insertMany(ctx, "case.history_add", rows)
+	return err
+}
+
+// placeFindings writes in which cases findings are. A single key stands in the finding's own row, several stand in rows of
+// their own too.
+func (t *Tx) placeFindings(ctx context.Context, list []correlation.Standing) error {
+	rows := make([][]any, 0, len(list))
+	var tied [][]any
+	for _, f := range list {
+		why, err := beliefText(f.Belief)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []any{
+			string(f.Finding), string(f.Case), strconv.FormatInt(micros(f.Since), 10), why, strings.Join(f.Keys, " "), strconv.Itoa(f.Risk),
+		})
+		if slices.Equal(f.Keys, f.Keyed) || (len(f.Keys) < 2 && len(f.Keyed) < 2) {
+			continue
+		}
+		for _, k := range f.Keyed {
+			if _, err := t.exec(ctx, "case.untie", k, string(f.Finding)); err != nil {
+				return err
+			}
+		}
+		for _, k := range f.Keys {
+			tied = append(tied, []any{k, string(f.Finding)})
+		}
+	}
+	if _, err := t.insertMany(ctx, "case.place", rows); err != nil {
+		return err
+	}
+	_, err := t.insertMany(ctx, "case.tie", tied)
 	return err
 }
 

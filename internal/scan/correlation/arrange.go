@@ -21,7 +21,7 @@ type Scene struct {
 // Plan is what must be written so that the findings of a scene are in the right cases. An empty one changes nothing.
 type Plan struct {
 	Cases    []Record
-	Findings []Standing // with case, bucket, belief and risk as they are to be
+	Findings []Standing // with case, keys, belief and risk as they are to be
 	Entries  []Entry
 }
 
@@ -258,7 +258,7 @@ func (b *bunch) settle(id uid.Case, in Setting, p *Plan, history map[uid.Case]*t
 	for i, f := range b.members {
 		now := *f
 		now.Case, now.Belief, now.Risk = id, b.beliefs[f.Finding], dangers[i].Score
-		now.Bucket = BucketOf(f.Member, in.Aliases)
+		now.Keys = KeysOf(f.Member, in.Aliases)
 		if f.Case != id {
 			now.Since = in.Now
 			if known || f.Case != "" {
@@ -395,7 +395,7 @@ func (t *turnover) entries(r Record, in Setting) []Entry {
 }
 
 func sameStanding(a, b Standing) bool {
-	return a.Case == b.Case && a.Bucket == b.Bucket && sameBelief(a.Belief, b.Belief) && a.Risk == b.Risk
+	return a.Case == b.Case && slices.Equal(a.Keyed, b.Keys) && sameBelief(a.Belief, b.Belief) && a.Risk == b.Risk
 }
 
 func sameBelief(a, b Belief) bool {

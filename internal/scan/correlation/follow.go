@@ -109,14 +109,17 @@ func (f *Follower) Run(ctx context.Context) error {
 // CatchUp follows all that there is to follow now, and returns when nothing is left.
 func (f *Follower) CatchUp(ctx context.Context) error { return f.round(ctx, true) }
 
+// Follow correlates what one scan that ended saw, whether an event told of it or not.
+func (f *Follower) Follow(ctx context.Context, org uid.Org, id uid.Scan) error { return f.scan(ctx, org, id) }
+
 func (f *Follower) round(ctx context.Context, sweep bool) error {
 	if err := f.follow(ctx); err != nil || !sweep {
 		return err
 	}
-	if err := f.uncorrelated(ctx); err != nil {
+	if err := f.passes(ctx); err != nil { // which correlates all, where nothing was yet
 		return err
 	}
-	return f.passes(ctx)
+	return f.uncorrelated(ctx)
 }
 
 // follow works off events.

@@ -84,7 +84,8 @@ type Standing struct {
 
 	Case   uid.Case // empty until it was correlated
 	Since  time.Time
-	Bucket string // of its tie; empty where nothing ties it to others
+	Keys   []string // by which others find it, see KeysOf
+	Keyed  []string // those by which they found it before
 	Belief Belief
 	Risk   int // score, see Assess; -1 until it was assessed
 }
@@ -216,7 +217,7 @@ type Store interface {
 
 // Tx are the reads and writes of one unit. A unit may run twice.
 type Tx interface {
-	// Gather returns the findings and all that may be one case with any of them: what has or had the same buckets, the
+	// Gather returns the findings and all that may be one case with any of them: what has or had a key in common, the
 	// members of their cases, and what people pinned to them, with intel as it is now.
 	Gather(ctx context.Context, seeds []uid.Finding, aliases Aliases) (Scene, error)
 	// CaseFindings returns the ids of a case's members, oldest first, at most limit; NotFound where there is no such case.

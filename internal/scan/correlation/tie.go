@@ -62,12 +62,23 @@ func TieOf(m Member, aliases Aliases) Tie {
 	return t.weakness(m, at, topic)
 }
 
-// BucketOf returns the bucket of m's tie, empty where nothing ties it to others.
-func BucketOf(m Member, aliases Aliases) string {
-	if t := TieOf(m, aliases); t.Kind != KindAlone {
-		return t.Bucket
+// keyLength is how much of a hash a key keeps: two that meet by chance make a scene larger, and change nothing else.
+const keyLength = 16
+
+// KeysOf returns what must be looked up to find whatever may be one case with m: one key for each mark at its place,
+// sorted. None where nothing ties it to others.
+func KeysOf(m Member, aliases Aliases) []string {
+	t := TieOf(m, aliases)
+	if t.Kind == KindAlone {
+		return nil
 	}
-	return ""
+	keys := make([]string, len(t.Marks))
+	for i, mark := range t.Marks {
+		_, sum, _ := strings.Cut(finding.Hash(Scheme, t.Bucket, mark), ":")
+		keys[i] = sum[:keyLength]
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // tie completes t: parts name its bucket within its kind.

@@ -89,7 +89,7 @@ func setup(t *testing.T) *bundle {
 		}),
 		hookapi.Routes(hookapi.Deps{Webhooks: b.hooks, Deliveries: b.hooks, Now: b.clock.Now}),
 		platform.Routes(platform.Deps{
-			Assets: b.assets, Organizations: tenants, Reports: b.reports, Findings: newTriage(b), Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b), VEX: exchange(b),
+			Assets: b.assets, Organizations: tenants, Reports: b.reports, Findings: newTriage(b), Cases: newCases(b), Log: logFake{b.store}, Health: b, Metrics: http.NotFoundHandler(), Intel: publicSources(b), VEX: exchange(b),
 			Build: platform.Build{Version: "test"}, Started: testkit.Epoch(), Now: b.clock.Now,
 		}),
 		vaultapi.Routes(vaultapi.Deps{Accounts: b.access, Organizations: orgs{tenants}, Version: "test"}),

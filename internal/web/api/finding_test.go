@@ -30,13 +30,27 @@ func newTriage(b *bundle) *triage.Service {
 // found lets a scan of the organization find n things on a host, and returns their ids.
 func (b *bundle) found(org uid.Org, host string, n int) []uid.Finding {
 	b.t.Helper()
+	var seen []scan.Seen
+	for i := range n {
+		o := finding.Observation{
+			Rule: "nmap:open-port", Title: fmt.Sprintf("Port %d is open", i), Severity: finding.Severities()[i%5], Confidence: finding.Firm,
+			Category: finding.CategoryExposure, CVE: []string{fmt.Sprintf("CVE-2024-%04d", i)}, Location: finding.Location{Host: host, Port: i, Protocol: "tcp"},
+		}
+		seen = append(seen, scan.Seen{Observation: o, Fingerprint: finding.Fingerprint("nmap", o), Occurrence: finding.Occurrence("nmap", o), Ordinal: i})
+	}
+	return b.scanned(org, "nmap", host, seen)
+}
+
+// scanned lets a scan of the organization see things on a host, and returns the ids of the findings.
+func (b *bundle) scanned(org uid.Org, engine, host string, seen []scan.Seen) []uid.Finding {
+	b.t.Helper()
 	ctx, now := b.t.Context(), b.clock.Advance(time.Second)
 	var due []job.Scan
 	b.store.SetJobs(store.Jobs{Enqueue: func(_ context.Context, _ *sql.Tx, j job.Scan) error {
 		due = append(due, j)
 		return nil
 	}})
-	s := scan.Scan{ID: uid.Scan(b.clock.IDs().New()), Org: org, Engine: "nmap", Target: host, TargetType: asset.TypeHost, Host: host, Priority: scan.Normal, CreatedAt: now}
+	s := scan.Scan{ID: uid.Scan(b.clock.IDs().New()), Org: org, Engine: engine, Target: host, TargetType: asset.TypeHost, Host: host, Priority: scan.Normal, CreatedAt: now}
 	unit := func(f func(context.Context, scan.Tx) error) {
 		b.t.Helper()
 		if err := b.store.Scans().Change(ctx, org, audit.Event{Type: event.FindingsIngested}, f); err != nil {
@@ -57,14 +71,6 @@ func (b *bundle) found(org uid.Org, host string, n int) []uid.Finding {
 		ids = nil
 		if err := tx.StartScan(ctx, s.ID, s.Fence, now); err != nil {
 			return err
-		}
-		var seen []scan.Seen
-		for i := range n {
-			o := finding.Observation{
-				Rule: "nmap:open-port", Title: fmt.Sprintf("Port %d is open", i), Severity: finding.Severities()[i%5], Confidence: finding.Firm,
-				Category: finding.CategoryExposure, CVE: []string{fmt.Sprintf("CVE-2024-%04d", i)}, Location: finding.Location{Host: host, Port: i, Protocol: "tcp"},
-			}
-			seen = append(seen, scan.Seen{Observation: o, Fingerprint: finding.Fingerprint("nmap", o), Occurrence: finding.Occurrence("nmap", o), Ordinal: i})
 		}
 		changes, err := tx.RecordFindings(ctx, s, seen, now)
 		for _, c := range changes {

@@ -28,6 +28,12 @@ func example(r string) string {
 	if strings.HasPrefix(r, "/api/findings/") {
 		return `{"status":"confirmed"}`
 	}
+	switch r {
+	case "/api/cases/{id}/split":
+		return `{"findingId":"x"}`
+	case "/api/cases/{id}/join":
+		return `{"findingIds":["x"]}`
+	}
 	if r == "/api/reports/{id}" {
 		return `{"name":"n","kind":"findings"}`
 	}
@@ -111,7 +117,9 @@ func TestAnotherOrganizationsResourceIsAsMissingAsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	theirCase, _ := b.someCase(b.theirs)
 	ids := map[string]string{
+		"case":    theirCase,
 		"finding": string(b.found(b.theirs, "192.0.2.7", 1)[0]),
 		"report":  string(b.someReport(b.theirs).ID), "asset": string(theirAsset.ID), "scan": string(b.someScan(b.theirs, scan.Completed).ID), "api_key": b.keyID(b.theirs),
 		"scan_template": string(b.someTemplate(b.theirs).ID),
@@ -231,9 +239,12 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 	w, told := b.someHook(b.ours), b.scanWithCallback(b.ours)
 	doomedHook, try := b.someHook(b.ours), b.someDelivery(b.ours, w.ID)
 	seen := string(b.found(b.ours, "192.0.2.7", 1)[0])
+	inCase, pair := b.someCase(b.ours)
 	bodies := map[string]string{
 		"POST /api/findings/{id}/triage":                   `{"status":"confirmed"}`,
 		"POST /api/findings/triage":                        `{"status":"confirmed","ids":["` + seen + `"]}`,
+		"POST /api/cases/{id}/split":                       `{"findingId":"` + pair[1] + `"}`,
+		"POST /api/cases/{id}/join":                        `{"findingIds":["` + pair[1] + `"]}`,
 		"POST /scan-api/api/v1/webhooks":                   `{"name":"n","url":"https://hooks.example.org/"}`,
 		"PATCH /scan-api/api/v1/webhooks/{id}":             `{"name":"m"}`,
 		"POST /api/vex":                                    vexDocument(`{"vulnerability":{"name":"CVE-2026-0001"},"products":[{"@id":"pkg:generic/x@1"}],"status":"under_investigation"}`),
@@ -266,6 +277,9 @@ func TestEveryAnsweredCallIsEnteredOnce(t *testing.T) {
 		}
 		if r.Resource == "webhook" {
 			id = string(w.ID)
+		}
+		if r.Resource == "case" {
+			id = inCase
 		}
 		switch e.Pattern() {
 		case "DELETE /scan-api/api/v1/webhooks/{id}":

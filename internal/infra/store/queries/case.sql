@@ -76,10 +76,16 @@ ON CONFLICT (org, id) DO UPDATE SET title = excluded.title, severity = excluded.
 -- Of the organization whose cases the unit holds. Values of rows are texts to PostgreSQL, so numbers travel as such.
 -- name: case.place
 WITH held (org) AS (SELECT s.org FROM finding_case_state s WHERE s.org = $1),
-v (org, id, case_id, case_since, case_why, bucket, risk) AS (VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7))
-UPDATE finding SET case_id = v.case_id, case_since = CAST(v.case_since AS BIGINT), case_why = v.case_why, bucket = v.bucket,
+v (org, id, case_id, case_since, case_why, case_keys, risk) AS (VALUES /*rows*/ ($1, $2, $3, $4, $5, $6, $7))
+UPDATE finding SET case_id = v.case_id, case_since = CAST(v.case_since AS BIGINT), case_why = v.case_why, case_keys = v.case_keys,
     risk = CAST(v.risk AS BIGINT)
 FROM v JOIN held ON held.org = v.org WHERE finding.org = held.org AND finding.id = v.id;
+
+-- name: case.tie
+INSERT INTO finding_case_key (org, key, finding) VALUES /*rows*/ ($1, $2, $3) ON CONFLICT (org, key, finding) DO NOTHING;
+
+-- name: case.untie
+DELETE FROM finding_case_key WHERE org = $1 AND key = $2 AND finding = $3;
 
 -- name: case.history_add
 INSERT INTO finding_case_history (org, case_id, seq, at, kind, doc) VALUES /*rows*/ ($1, $2, $3, $4, $5, $6);

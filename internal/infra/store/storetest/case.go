@@ -328,7 +328,10 @@ func (h *house) furnishCases(tb testing.TB, o *estate) {
 		if err := tx.PutPins(ctx, []correlation.Pin{{Finding: o.finding, By: correlation.Author{Kind: "user", ID: "x"}}}); err != nil {
 			return err
 		}
-		return tx.PutPlan(ctx, correlation.Plan{Entries: []correlation.Entry{{Case: f.Case, Seq: 9, Kind: correlation.EntrySplit}}})
+		return tx.PutPlan(ctx, correlation.Plan{
+			Findings: []correlation.Standing{{Finding: o.finding, Case: f.Case, Keys: []string{"a", "b"}}},
+			Entries:  []correlation.Entry{{Case: f.Case, Seq: 9, Kind: correlation.EntrySplit}},
+		})
 	}))
 	s := h.running(tb, h.ours, "nmap", "alias.example")
 	must(tb, h.scans(tb, h.ours, func(ctx context.Context, tx scan.Tx) error {
@@ -410,7 +413,7 @@ func (h *house) caseWriters(o estate) portTries {
 		"PutPlan": in(func(ctx context.Context, tx correlation.Tx) error {
 			return tx.PutPlan(ctx, correlation.Plan{
 				Cases:    []correlation.Record{{ID: o.inCase, Title: "changed", Severity: finding.Low}},
-				Findings: []correlation.Standing{{Finding: o.finding, Case: uid.Case(o.finding)}},
+				Findings: []correlation.Standing{{Finding: o.finding, Case: uid.Case(o.finding), Keys: []string{"c", "d"}, Keyed: []string{"a", "b"}}},
 				Entries:  []correlation.Entry{{Case: o.inCase, Seq: 9}},
 			})
 		}),

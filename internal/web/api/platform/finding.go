@@ -87,13 +87,15 @@ type findingsIn struct {
 	FirstSeenTo   time.Time `query:"firstSeenTo" doc:"Exclusive."`
 	LastSeenFrom  time.Time `query:"lastSeenFrom"`
 	LastSeenTo    time.Time `query:"lastSeenTo" doc:"Exclusive."`
-	Sort          string    `query:"sort" enum:"severity,newest" default:"severity" doc:"severity: worst first, of one severity the newest."`
+	CaseID        string    `query:"caseId" maxLength:"36" doc:"Only findings of this case."`
+	AssetID       string    `query:"assetId" maxLength:"36" doc:"Only findings on the host of this asset: a host, a domain, a service or a URL."`
+	Sort          string    `query:"sort" enum:"severity,newest,risk" default:"severity" doc:"severity: worst first, of one severity the newest. risk: the most dangerous first."`
 }
 
 func (in *findingsIn) filter() triage.Filter {
 	return triage.Filter{
 		Severities: typed[finding.Severity](in.Severity), Statuses: typed[finding.Status](in.Status),
-		Category: finding.Category(in.Category), Engine: in.Engine, Host: in.Host, CVE: in.CVE, Rule: in.Rule, Q: in.Q, Unseen: in.Unseen, KEV: in.KEV, MinEPSS: in.MinEPSS,
+		Category: finding.Category(in.Category), Engine: in.Engine, Host: in.Host, CVE: in.CVE, Rule: in.Rule, Q: in.Q, Unseen: in.Unseen, KEV: in.KEV, MinEPSS: in.MinEPSS, Case: uid.Case(in.CaseID),
 		FirstFrom: in.FirstSeenFrom, FirstTo: in.FirstSeenTo, LastFrom: in.LastSeenFrom, LastTo: in.LastSeenTo,
 	}
 }
@@ -102,7 +104,7 @@ func (in *findingsIn) filter() triage.Filter {
 func (in *findingsIn) bound() string {
 	texts := []string{
 		"findings", strings.Join(in.Severity, ","), strings.Join(in.Status, ","), in.Category, in.Engine, in.Host, in.CVE, in.Rule, in.Q,
-		strconv.FormatBool(in.Unseen), strconv.FormatBool(in.KEV), strconv.FormatFloat(in.MinEPSS, 'g', -1, 64), in.Sort,
+		strconv.FormatBool(in.Unseen), strconv.FormatBool(in.KEV), strconv.FormatFloat(in.MinEPSS, 'g', -1, 64), in.Sort, in.CaseID, in.AssetID,
 	}
 	for _, t := range []time.Time{in.FirstSeenFrom, in.FirstSeenTo, in.LastSeenFrom, in.LastSeenTo} {
 		texts = append(texts, t.UTC().Format(time.RFC3339Nano))
@@ -127,6 +129,9 @@ type TrackedFinding struct {
 	LastScanID   string         `json:"lastScanId" doc:"The scan that saw it last."`
 	NotSeenSince *api.Time      `json:"notSeenSince" nullable:"true" doc:"Since when complete scans no longer see a finding that a person has decided on; null while they do."`
 	Decision     *FindingRuling `json:"decision,omitempty" doc:"The decision in force; absent where there is none."`
+	CaseID       string         `json:"caseId,omitempty" doc:"The case that it is in, with findings of other engines that are the same issue; absent for moments after it was opened."`
+	RiskScore    *int           `json:"riskScore" nullable:"true" minimum:"0" maximum:"100" doc:"How much danger lies in it; null until it was weighed."`
+	RiskReasons  []RiskReason   `json:"riskReasons,omitempty" doc:"What the score is made of, by what is known now: the points sum to it. Of a single finding only."`
 	Revision     int64          `json:"revision" doc:"Changes with status and decision, not when a scan sees the finding again."`
 	SeenBy       []FindingSight `json:"seenBy,omitempty" doc:"The last scans that saw it, newest first; of a single finding only."`
 }
@@ -172,7 +177,10 @@ const maxSights = 10
 func findingView(f triage.Finding) TrackedFinding {
 	v := TrackedFinding{
 		Finding: report.NewFinding(scan.Result{Finding: f.Finding}), Engine: f.Engine, FirstScanID: string(f.FirstScan),
-		LastScanID: string(f.Scan), NotSeenSince: api.Moment(f.NotSeenSince), Revision: f.Revision,
+		LastScanID: string(f.Scan), NotSeenSince: api.Moment(f.NotSeenSince), Revision: f.Revision, CaseID: string(f.Case),
+	}
+	if f.Risk >= 0 && f.Case != "" {
+		v.RiskScore = &f.Risk
 	}
 	if r := f.Ruling; r != nil {
 		v.Decision = &FindingRuling{
@@ -194,7 +202,11 @@ func (h *handlers) listFindings(ctx context.Context, in *findingsIn) (*Out[Page[
 	if err != nil {
 		return nil, err
 	}
-	l, err := h.d.Findings.List(ctx, org, triage.Query{Filter: in.filter(), Sort: triage.Sort(in.Sort), Page: p})
+	f := in.filter()
+	if f.Host, err = h.hostOf(ctx, org, in); err != nil {
+		return nil, err
+	}
+	l, err := h.d.Findings.List(ctx, org, triage.Query{Filter: f, Sort: triage.Sort(in.Sort), Page: p})
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +215,22 @@ func (h *handlers) listFindings(ctx context.Context, in *findingsIn) (*Out[Page[
 		out.Data[i] = findingView(f)
 	}
 	return &Out[Page[TrackedFinding]]{Body: out}, nil
+}
+
+// hostOf is the host that a list of findings is narrowed to: the one that was named, or an asset's.
+func (h *handlers) hostOf(ctx context.Context, org uid.Org, in *findingsIn) (string, error) {
+	if in.AssetID == "" {
+		return in.Host, nil
+	}
+	a, err := h.d.Assets.Get(ctx, org, uid.Asset(in.AssetID))
+	if err != nil {
+		return "", err
+	}
+	host := a.Host()
+	if host == "" || (in.Host != "" && finding.CanonicalHost(in.Host) != finding.CanonicalHost(host)) {
+		return "", fault.Wrong("assetId", "must be a host, a domain, a service or a URL, and agree with host")
+	}
+	return host, nil
 }
 
 func (h *handlers) getFinding(ctx context.Context, in *FindingRef) (*findingOut, error) {
@@ -221,6 +249,13 @@ func (h *handlers) whole(ctx context.Context, f triage.Finding) (*findingOut, er
 		return nil, err
 	}
 	out := &findingOut{ETag: etag(f.Revision), Body: findingView(f)}
+	risk, known, err := h.d.Cases.Risk(ctx, mw.ActorFrom(ctx).Org, f.Finding, f.Case)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		out.Body.RiskScore, out.Body.RiskReasons = &risk.Score, reasonsView(risk.Reasons)
+	}
 	for _, e := range seen.Items {
 		if e.Scan != "" {
 			out.Body.SeenBy = append(out.Body.SeenBy, FindingSight{ScanID: string(e.Scan), At: api.At(e.At)})

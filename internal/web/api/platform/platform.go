@@ -91,6 +91,7 @@ type Deps struct {
 	Organizations Organizations
 	Reports       Reports
 	Findings      Findings
+	Cases         Cases
 	Log           Log
 	Health        Health
 	Intel         Intel
@@ -105,7 +106,7 @@ type Deps struct {
 // Routes is this part of the table.
 func Routes(d Deps) []api.Entry {
 	h := &handlers{d: d}
-	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.vexRoutes(), h.statusRoutes(), h.reportRoutes(), h.findingRoutes(), h.triageRoutes())
+	return slices.Concat(h.assetRoutes(), h.orgRoutes(), h.scopeRoutes(), h.logRoutes(), h.proofRoutes(), h.intelRoutes(), h.vexRoutes(), h.statusRoutes(), h.reportRoutes(), h.findingRoutes(), h.triageRoutes(), h.caseRoutes())
 }
 
 type handlers struct{ d Deps }

@@ -1,20 +1,29 @@
 -- Cases: findings of several engines that are one real issue. A finding is in one case, which stands in its own row, so
 -- that a list of findings knows it; NULL until it was correlated.
 --
--- bucket is what ties a finding to others (correlation.TieOf), '' where nothing does. risk is the score of 0 to 100, -1
+-- case_keys are what others find it by (correlation.KeysOf), with blanks between; '' where nothing ties it to any. A
+-- single one is found here, and where there are several each has a row of finding_case_key. risk is the score of 0 to 100, -1
 -- until it was weighed.
 
 -- +goose Up
 ALTER TABLE finding ADD COLUMN case_id TEXT COLLATE "C";
 ALTER TABLE finding ADD COLUMN case_since BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE finding ADD COLUMN case_why TEXT;
-ALTER TABLE finding ADD COLUMN bucket TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE finding ADD COLUMN case_keys TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE finding ADD COLUMN risk BIGINT NOT NULL DEFAULT -1;
 CREATE INDEX finding_in_case ON finding (org, case_id, id) WHERE case_id IS NOT NULL;
 CREATE INDEX finding_uncased ON finding (org, id) WHERE case_id IS NULL;
-CREATE INDEX finding_bucket ON finding (org, bucket, id) WHERE bucket <> '';
+CREATE INDEX finding_case_keys ON finding (org, case_keys, id) WHERE case_keys <> '';
 CREATE INDEX finding_risk ON finding (org, status, risk, id);
 CREATE INDEX finding_fixed_by ON finding (org, fixed_scan, id) WHERE fixed_scan IS NOT NULL;
+
+CREATE TABLE finding_case_key (
+    org     TEXT COLLATE "C" NOT NULL,
+    key     TEXT COLLATE "C" NOT NULL,
+    finding TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (org, key, finding)
+);
+SELECT assay_isolate('finding_case_key');
 
 CREATE TABLE finding_case (
     org           TEXT COLLATE "C" NOT NULL,

@@ -2,12 +2,15 @@
 
 -- name: case.standings
 SELECT f.id, f.engine, f.engines, f.scan, f.status, f.first_seen_at, f.last_seen_at, f.fixed_at, f.case_id, f.case_since,
-       f.case_why, f.bucket, f.risk, d.doc
+       f.case_why, f.case_keys, f.risk, d.doc
 FROM finding f JOIN finding_doc d ON d.org = f.org AND d.id = f.id
 WHERE f.org = $1 AND f.id IN ($2 /*list*/);
 
--- name: case.in_buckets
-SELECT f.id FROM finding f WHERE f.org = $1 AND f.bucket <> '' AND f.bucket IN ($2 /*list*/);
+-- name: case.keyed
+SELECT f.id FROM finding f WHERE f.org = $1 AND f.case_keys <> '' AND f.case_keys IN ($2 /*list*/);
+
+-- name: case.tied
+SELECT k.finding FROM finding_case_key k WHERE k.org = $1 AND k.key IN ($2 /*list*/);
 
 -- name: case.in_cases
 SELECT f.id FROM finding f WHERE f.org = $1 AND f.case_id IS NOT NULL AND f.case_id IN ($2 /*list*/);
