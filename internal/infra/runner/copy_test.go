@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -43,7 +44,14 @@ func TestLargeFilesAreCopiedIntoTheFolderAsItsOwn(t *testing.T) {
 	if err := os.Symlink(source, filepath.Join(work, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := copier.Copy("link", from); err == nil {
-		t.Error("a link that a program made leads out of the folder")
+	_, err = from.Seek(0, io.SeekStart)
+	if err = errors.Join(err, copier.Copy("link", from)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(source); string(b) != "flaws" || err != nil {
+		t.Errorf("a link that a program made leads out of the folder: %q, %v", b, err)
+	}
+	if info, err := os.Lstat(filepath.Join(work, "link")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("the copy isn't a file of its own: %v", err)
 	}
 }
