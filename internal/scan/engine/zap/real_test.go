@@ -294,13 +294,3 @@ func TestRealZAPIsStopped(t *testing.T) {
 		t.Errorf("%+v, %v\n%s", v, err, g.raw["zap.jsonl"])
 	}
 }
-
-func TestRealZAPHasNoReplacer(t *testing.T) {
-	web := targets.Web(t)
-	req := order(t, web.URL, `{}`, `{"headers":{"X-Token":"CANARY"}}`)
-	g := realGround(t, req.Target)
-	v, err := zap.New().Run(t.Context(), g.env, req)
-	if err != nil || v.Outcome != engine.Failed || !strings.Contains(v.Reasons[0], "replacer") {
-		t.Errorf("%+v, %v", v, err)
-	}
-}
