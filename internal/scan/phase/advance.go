@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"assay.dev/assay/internal/asset"
@@ -159,11 +160,12 @@ func (s *Service) begin(ctx context.Context, t Turn, parent scan.Scan, children 
 
 // mark is what a decision about a parent rests on, as one text.
 func mark(parent scan.Scan, children []scan.Scan) string {
-	b := fmt.Sprint(parent.Status, parent.Course.Begun)
+	var b strings.Builder
+	fmt.Fprint(&b, parent.Status, parent.Course.Begun)
 	for _, c := range children {
-		b += " " + string(c.ID) + string(c.Status)
+		b.WriteString(" " + string(c.ID) + string(c.Status))
 	}
-	return b
+	return b.String()
 }
 
 // children drafts the scans of a phase, within all bounds, and notes in the course what is left out.

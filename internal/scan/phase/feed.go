@@ -114,7 +114,11 @@ func (f *Feed) Asset(o asset.Observation) {
 
 // service takes "host:port/tcp" where it speaks HTTP.
 func (f *Feed) service(o asset.Observation) {
-	var is struct{ Service, Tunnel, TLS string }
+	var is struct {
+		Service string `json:"service"`
+		Tunnel  string `json:"tunnel"`
+		TLS     string `json:"tls"`
+	}
 	if json.Unmarshal(o.Attributes, &is) != nil {
 		return
 	}

@@ -77,6 +77,12 @@ func (s stub) Check(context.Context, engine.Env) engine.Availability {
 	return engine.Availability{Available: true, Version: "1"}
 }
 
+// line is one item of a stub's raw output.
+type line struct {
+	Finding *finding.Observation `json:"finding,omitempty"`
+	Asset   *asset.Observation   `json:"asset,omitempty"`
+}
+
 // Run implements engine.Engine.
 func (s stub) Run(_ context.Context, env engine.Env, req engine.Request) (engine.Verdict, error) {
 	a := s.house.answer(s.id, req)
@@ -86,7 +92,7 @@ func (s stub) Run(_ context.Context, env engine.Env, req engine.Request) (engine
 	}
 	enc := json.NewEncoder(out)
 	for _, item := range a.items {
-		if err := enc.Encode(item); err != nil {
+		if err := enc.Encode(line{item.Finding, item.Asset}); err != nil {
 			return engine.Verdict{}, err
 		}
 	}
@@ -101,11 +107,11 @@ func (stub) Parse(raw io.Reader, _ engine.Request, yield func(engine.Item) error
 	lines := bufio.NewScanner(raw)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var item engine.Item
-		if err := json.Unmarshal(lines.Bytes(), &item); err != nil {
+		var l line
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			return finding.Coverage{}, err
 		}
-		if err := yield(item); err != nil {
+		if err := yield(engine.Item{Finding: l.Finding, Asset: l.Asset}); err != nil {
 			return finding.Coverage{}, err
 		}
 	}
