@@ -300,3 +300,17 @@ func TestEndpointsHaveACryptographicInventory(t *testing.T) {
 	}
 	t.Error("there is no summary of the endpoint")
 }
+
+func TestPlantedFlawsOfOldServicesAreFound(t *testing.T) {
+	w := targets.Banners(t)
+	ports := make([]string, len(w.Ports))
+	for i, p := range w.Ports {
+		ports[i] = strconv.Itoa(p)
+	}
+	got := scan(t.Context(), t, order(t, "127.0.0.1", map[string]string{"ports": strconv.Quote(strings.Join(ports, ","))}), 0)
+	for _, flaw := range w.Flaws {
+		if flaw.ID != "B3" && !slices.ContainsFunc(got.findings, flaw.Is) { // logging in is not ours
+			t.Errorf("%s isn't found: %s", flaw.ID, flaw.What)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -193,35 +194,46 @@ func digest(a Answer, values ...string) [32]byte {
 	return sha256.Sum256([]byte(strconv.Itoa(a.Status) + "\x00" + a.Header.Get("Location") + "\x00" + text))
 }
 
-// login asks a login form whether a lone quote in a user's name makes a database error. The user is one that nobody
-// is, so that nobody is logged in and nobody is locked out.
+// login asks a login form whether a lone quote in a user's name or in a password makes a database error. The user is
+// one that nobody is, so that nobody is logged in and nobody is locked out.
 func (w *walk) login(ctx context.Context, f form) {
 	values := f.values()
-	text := ""
+	var ask []string // the first field of text, and the first password
+	text, password := false, false
 	for _, x := range f.fields {
 		switch x.kind {
 		case "password":
 			values.Set(x.name, "assay-no-such-password")
+			if !password {
+				ask, password = append(ask, x.name), true
+			}
 		case "", "text", "email", "search":
 			values.Set(x.name, "assay-"+w.d.Token)
-			if text == "" {
-				text = x.name
+			if !text {
+				ask, text = append(ask, x.name), true
 			}
 		}
 	}
-	if text == "" {
-		return
-	}
-	post := func(value string) (Answer, bool) {
-		values.Set(text, value)
-		return w.send(ctx, Request{Method: http.MethodPost, URL: f.action, Form: values})
-	}
-	user := "assay-" + w.d.Token
-	plain, ok := post(user)
+	plain, ok := w.post(ctx, f, values, "", "")
 	if !ok || sqlError(plain.Body) != "" {
 		return
 	}
-	broken, ok := post(user + "'")
+	for _, name := range ask {
+		w.loginField(ctx, f, values, name)
+	}
+}
+
+// post sends a form with one value changed.
+func (w *walk) post(ctx context.Context, f form, values url.Values, name, value string) (Answer, bool) {
+	sent := maps.Clone(values)
+	if name != "" {
+		sent.Set(name, value)
+	}
+	return w.send(ctx, Request{Method: http.MethodPost, URL: f.action, Form: sent})
+}
+
+func (w *walk) loginField(ctx context.Context, f form, values url.Values, name string) {
+	broken, ok := w.post(ctx, f, values, name, values.Get(name)+"'")
 	if !ok {
 		return
 	}
@@ -229,14 +241,11 @@ func (w *walk) login(ctx context.Context, f form) {
 	if failed == "" {
 		return
 	}
-	strength, proof := Tentative, "a quote in "+clip(text, 40)+" made a database error: "+failed
-	if doubled, ok := post(user + "''"); ok && sqlError(doubled.Body) == "" {
+	strength, proof := Tentative, "a quote in "+clip(name, 40)+" made a database error: "+failed
+	if doubled, ok := w.post(ctx, f, values, name, values.Get(name)+"''"); ok && sqlError(doubled.Body) == "" {
 		strength, proof = Firm, proof+"\ntwo quotes made none"
 	}
-	w.sign(Sign{
-		Kind: KindSQL, Method: http.MethodPost, URL: bare(f.action), Parameter: clip(text, 128), Strength: strength,
-		Proof: proof,
-	})
+	w.sign(Sign{Kind: KindSQL, Method: http.MethodPost, URL: bare(f.action), Parameter: clip(name, 128), Strength: strength, Proof: proof})
 }
 
 // sqlError returns the words by which a database's error shows, "" where there are none.

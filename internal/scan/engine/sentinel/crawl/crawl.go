@@ -2,7 +2,7 @@
 //
 // It follows links and forms of the same origin within the start page's folder, in bounded number, leaves alone what
 // sounds like logging out or deleting, and then asks parameters whether they come back unescaped, decide where a
-// redirect leads, open files, or break a query. It sends nothing but GET requests, and to login forms at most three POST
+// redirect leads, open files, or break a query. It sends nothing but GET requests, and to login forms at most five POST
 // requests with a user that nobody is. It knows no connection: requests go through the function that is given. What
 // pages say is a stranger's. Start with Walk; page.go reads pages, ask.go asks.
 package crawl

@@ -59,7 +59,7 @@ not done, so that their findings stay open. The check ` + "`crawl`" + ` counts a
 - **Web.** GET requests to pages of the same origin, within the folder of the URL that was ordered; links that sound like
   logging out or deleting are left alone. A parameter is asked whether it comes back unescaped (a random word with ` + "`'\"><`" + `), whether
   it decides on a redirect (to a name below ` + "`.invalid`" + `), whether it opens ` + "`/etc/passwd`" + ` (the line of root counts, nothing of it is
-  kept), and whether a quote or a condition changes a query. At standard and deep a login form gets at most three POST requests
+  kept), and whether a quote or a condition changes a query. At standard and deep a login form gets at most five POST requests
   with a user that nobody is.
 - **DNS.** Questions to the configured resolvers: addresses, servers, mail, SPF with what it includes, DMARC, some forty DKIM
   selectors, MTA-STS, TLS reports, CAA, DNSKEY and DS; at standard and deep 25 usual names below the domain. At most 200.
