@@ -95,7 +95,7 @@ func sandboxHelper(cfg config.Config) string {
 // secretPlaces are what no program may read, wherever it lies.
 func secretPlaces(cfg config.Config) []string {
 	var out []string
-	for _, path := range []string{cfg.Data, cfg.MasterKeyFile, cfg.TLSKey, cfg.TLSACMEAccountMAC, cfg.SourceKeys, os.Getenv("CREDENTIALS_DIRECTORY")} { //nolint:forbidigo // where systemd puts credentials is no setting of ours
+	for _, path := range []string{cfg.Data, cfg.MasterKeyFile, cfg.TLSKey, cfg.TLSACMEAccountMAC, cfg.SourceKeys, os.Getenv("CREDENTIALS_DIRECTORY")} {
 		if path != "" {
 			out = append(out, absolute(path))
 		}

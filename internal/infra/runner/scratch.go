@@ -13,6 +13,8 @@ import (
 // Scratch makes the private folder of one run, 0700 and empty, and returns it with what removes it. What an earlier
 // attempt at the scan has left is removed first. It belongs to the user that the run's programs run as. Faults are
 // Internal.
+//
+//nolint:contextcheck,nolintlint // asking once whom programs run as takes milliseconds, and no scan's end must spoil the answer
 func (r *Runner) Scratch(scan string) (dir string, remove func() error, err error) {
 	if !plainName(scan) {
 		return "", nil, fault.New(fault.Internal, fault.CodeInternal, "a scratch folder is named by a scan's id")
