@@ -78,6 +78,9 @@ func Fetch(ctx context.Context, o Order) (engine.Tree, *os.Root, error) {
 	if err != nil {
 		return engine.Tree{}, nil, broken(err)
 	}
+	if err := root.Remove(".git"); err != nil && !errors.Is(err, fs.ErrNotExist) { // the pointer to git's own folder
+		return engine.Tree{}, nil, broken(errors.Join(err, root.Close()))
+	}
 	return engine.Tree{Dir: dir, FS: root.FS(), Revision: revision}, root, nil
 }
 
@@ -142,8 +145,8 @@ func (g git) clone(ctx context.Context) error {
 		defer close(watched)
 		watch(ctx, filepath.Join(g.o.Work, packFolder), g.o.MaxPack, func() { stop(errTooLarge) })
 	}()
-	exit, err := g.run(ctx, p, "-c", "http.proxy=http://"+proxy, "clone", "--quiet", "--bare", "--depth", "1", "--single-branch",
-		"--no-tags", "--template=", "--", g.o.URL, packFolder)
+	exit, err := g.run(ctx, p, "-c", "http.proxy=http://"+proxy, "clone", "--quiet", "--no-checkout", "--depth", "1",
+		"--single-branch", "--no-tags", "--template=", "--separate-git-dir", packFolder, "--", g.o.URL, treeFolder)
 	tooLarge := errors.Is(context.Cause(ctx), errTooLarge)
 	stop(nil)
 	<-watched
@@ -211,11 +214,8 @@ func (g git) measure(ctx context.Context) error {
 	return nil
 }
 
-// write puts the files into a folder without any of git's own.
+// write puts the files into the folder that the clone has made: it belongs to whom git runs as, which isn't us.
 func (g git) write(ctx context.Context) (revision string, err error) {
-	if err := os.MkdirAll(filepath.Join(g.o.Work, treeFolder), 0o700); err != nil {
-		return "", broken(err)
-	}
 	exit, err := g.run(ctx, engine.Process{Network: engine.NetworkNone}, "--git-dir", packFolder, "--work-tree", treeFolder, "checkout", "--quiet", "--force", "HEAD", "--", ".")
 	if err == nil && exit.Code != 0 {
 		err = fault.New(fault.Unavailable, fault.CodeUnavailable, "the repository's files can't be written out")

@@ -208,7 +208,7 @@ func TestRepositoriesOverTheBoundsAreRefused(t *testing.T) {
 		if _, _, err := checkout.Fetch(t.Context(), lower); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%s: %v, want Invalid", name, err)
 		}
-		if _, err := os.Stat(filepath.Join(work, "checkout")); err == nil {
+		if _, err := os.Stat(filepath.Join(work, "checkout", "go.mod")); err == nil {
 			t.Errorf("%s: files were written out all the same", name)
 		}
 	}
