@@ -21,8 +21,10 @@ type Flaw struct {
 	Port      int
 	Paths     []string
 	Parameter string
-	// Words tell flaws of one kind at one place apart (the headers that a page lacks): one of them must stand in what the
-	// finding discerns or in the engine's id of the check; none = any.
+	// Alike are further weakness ids, which many flaws share at one place (the headers that a page lacks, what is wrong with
+	// a certificate): they count only where one of Words stands in what the finding discerns or in the engine's id of the
+	// check.
+	Alike []int
 	Words []string
 	// Depends is the id of a flaw of whose place this one is a plain consequence: what is reported for it isn't false,
 	// but missing it costs nothing. Empty = a flaw in its own right.
@@ -41,7 +43,7 @@ func (f Flaw) at(l finding.Location) bool {
 	if f.Parameter != "" && l.Parameter != "" && !strings.EqualFold(l.Parameter, f.Parameter) {
 		return false
 	}
-	return len(f.Paths) == 0 || slices.ContainsFunc(f.Paths, func(p string) bool {
+	return len(f.Paths) == 0 || l.URL == "" || slices.ContainsFunc(f.Paths, func(p string) bool {
 		path := pathOf(l.URL)
 		return path == p || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p)
 	})
@@ -53,11 +55,12 @@ func (f Flaw) kind(o finding.Observation) bool {
 			return true
 		}
 	}
-	said := strings.ToLower(o.Rule + " " + o.Discern)
-	if len(f.Words) > 0 && !slices.ContainsFunc(f.Words, func(w string) bool { return strings.Contains(said, w) }) {
-		return false
+	if len(f.Paths) > 0 && o.Location.URL == "" {
+		return len(f.CWE) > 0 && slices.Contains(o.CWE, f.CWE[0]) // engines that name no page must name the kind exactly
 	}
-	return slices.ContainsFunc(o.CWE, func(id int) bool { return slices.Contains(f.CWE, id) })
+	said := strings.ToLower(o.Rule + " " + o.Discern)
+	named := slices.ContainsFunc(f.Words, func(w string) bool { return strings.Contains(said, w) })
+	return slices.ContainsFunc(o.CWE, func(id int) bool { return slices.Contains(f.CWE, id) || named && slices.Contains(f.Alike, id) })
 }
 
 func pathOf(text string) string {
@@ -80,13 +83,13 @@ func webFlaws(port int) []Flaw {
 		{ID: "W03", What: "reflected XSS in /search?q=", CWE: xss, Paths: []string{"/search"}, Parameter: "q"},
 		{ID: "W04", What: "directory listing of /files/", CWE: append([]int{548}, files...), Paths: []string{"/files/"}},
 		{ID: "W05", What: "exposed .git folder", CWE: append([]int{527}, files...), Paths: []string{"/.git/", "/.git"}},
-		{ID: "W06a", What: "no Content-Security-Policy", CWE: []int{693, 1021, 16, 1173}, Words: []string{"content-security-policy", "csp"}},
-		{ID: "W06b", What: "no X-Frame-Options", CWE: []int{1021, 693, 16}, Words: []string{"frame", "framing", "clickjack", "10020"}},
-		{ID: "W06c", What: "no X-Content-Type-Options", CWE: []int{693, 16}, Words: []string{"content-type-options", "nosniff", "mime", "10021"}},
-		{ID: "W07a", What: "Server names Apache 2.4.49, which has known flaws", CWE: []int{200, 497, 1104, 1395, 937}, CVE: []string{"CVE-2021-41773", "CVE-2021-42013"}},
-		{ID: "W07b", What: "X-Powered-By names PHP 5.4.16", CWE: []int{200, 497, 1104, 1395, 937}, Words: []string{"powered", "php", "version", "10037"}},
+		{ID: "W06a", What: "no Content-Security-Policy", Alike: []int{693, 1021, 16, 1173}, Words: []string{"content-security-policy", "csp"}},
+		{ID: "W06b", What: "no X-Frame-Options", CWE: []int{1021}, Alike: []int{693, 16}, Words: []string{"frame", "framing", "clickjack", "10020"}},
+		{ID: "W06c", What: "no X-Content-Type-Options", Alike: []int{693, 16}, Words: []string{"content-type-options", "nosniff", "mime", "10021"}},
+		{ID: "W07a", What: "Server names Apache 2.4.49, which has known flaws", Alike: []int{200, 497, 1104, 1395, 937}, Words: []string{"server", "apache", "httpd"}, CVE: []string{"CVE-2021-41773", "CVE-2021-42013"}},
+		{ID: "W07b", What: "X-Powered-By names PHP 5.4.16", Alike: []int{200, 497, 1104, 1395, 937}, Words: []string{"powered", "php", "10037"}},
 		{ID: "W08a", What: "session cookie without HttpOnly", CWE: []int{1004}},
-		{ID: "W08b", What: "session cookie without SameSite", CWE: []int{1275, 352}, Words: []string{"session", "samesite"}},
+		{ID: "W08b", What: "session cookie without SameSite", CWE: []int{1275}, Alike: []int{352}, Words: []string{"session", "samesite"}},
 		{ID: "W09", What: "open redirect in /go?to=", CWE: []int{601}, Paths: []string{"/go"}, Parameter: "to"},
 		{ID: "W10", What: "path traversal in /download?f=", CWE: []int{22, 23, 36, 73, 98, 538}, Paths: []string{"/download"}, Parameter: "f"},
 		{ID: "W11", What: "exposed .env with credentials", CWE: append([]int{538}, files...), Paths: []string{"/.env"}},
@@ -124,13 +127,15 @@ func bannerFlaws(ports []int) []Flaw {
 // tlsFlaws are the flaws of the TLS server.
 func tlsFlaws(port int) []Flaw {
 	return []Flaw{
-		{ID: "T1", What: "certificate has run out", CWE: []int{298, 295, 324}, Port: port},
-		{ID: "T2", What: "certificate is for another name", CWE: []int{297, 295}, Port: port},
-		{ID: "T3", What: "certificate is self-signed", CWE: []int{295, 296}, Port: port},
-		{ID: "T4", What: "RSA key of 1,024 bits", CWE: []int{326, 310}, Port: port},
-		{ID: "T5", What: "TLS 1.0 and 1.1", CWE: []int{327, 326, 757, 310}, Port: port},
+		{ID: "T1", What: "certificate has run out", CWE: []int{298, 324}, Alike: []int{295}, Words: []string{"expir", "valid"}, Port: port},
+		{ID: "T2", What: "certificate is for another name", CWE: []int{297}, Alike: []int{295}, Words: []string{"name", "host"}, Port: port},
+		{ID: "T3", What: "certificate is self-signed", CWE: []int{296}, Alike: []int{295}, Words: []string{"self", "untrusted", "authority"}, Port: port},
+		{ID: "T4", What: "RSA key of 1,024 bits", CWE: []int{326}, Alike: []int{310, 327}, Words: []string{"key"}, Port: port},
+		{ID: "T5", What: "TLS 1.0", Alike: []int{327, 326, 757, 310}, Words: []string{"1.0", "tls10"}, Port: port},
+		{ID: "T5a", What: "TLS 1.1", Alike: []int{327, 326, 757, 310}, Words: []string{"1.1", "tls11"}, Port: port},
 		{ID: "T6", What: "weak cipher suites", CWE: []int{327, 326, 757, 310}, Port: port, Depends: "T5"},
-		{ID: "T7", What: "Server names nginx 1.4.6, which has known flaws", CWE: []int{200, 497, 1104, 1395, 937}, Port: port},
+		{ID: "T7", What: "Server names nginx 1.4.6, which has known flaws", Alike: []int{200, 497, 1104, 1395, 937}, Words: []string{"server", "nginx"}, Port: port},
 		{ID: "T8", What: "headers that aren't there", CWE: []int{693, 1021, 16, 319, 523, 200, 525, 1173}, Port: port, Depends: "T7"},
+		{ID: "T9", What: "certificate that no client can trust", CWE: []int{295, 298, 297, 326}, Port: port, Depends: "T1"},
 	}
 }

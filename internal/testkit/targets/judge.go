@@ -14,21 +14,23 @@ type Score struct {
 	// False are findings that say that something is wrong where nothing was planted, as "rule at place".
 	False []string `json:"false"`
 	Notes int      `json:"notes"` // findings of severity info, which claim nothing
+	// Told are the findings that tell each found flaw, as False names them.
+	Told map[string][]string `json:"told"`
 }
 
 // Judge compares what a scan found with what was planted. Findings of severity info claim no flaw: they count where they
 // tell one, and are never false.
 func Judge(flaws []Flaw, seen []finding.Observation) Score {
 	var s Score
-	told := map[string]int{}
+	told := map[string][]string{}
 	for _, o := range seen {
-		own := slices.IndexFunc(flaws, func(f Flaw) bool { return f.Depends == "" && f.Is(o) && told[f.ID] == 0 })
+		own := slices.IndexFunc(flaws, func(f Flaw) bool { return f.Depends == "" && f.Is(o) && len(told[f.ID]) == 0 })
 		if own < 0 {
 			own = slices.IndexFunc(flaws, func(f Flaw) bool { return f.Depends == "" && f.Is(o) })
 		}
 		switch {
 		case own >= 0:
-			told[flaws[own].ID]++
+			told[flaws[own].ID] = append(told[flaws[own].ID], o.Rule+" at "+place(o.Location))
 		case slices.ContainsFunc(flaws, func(f Flaw) bool { return f.Is(o) }):
 		case o.Severity == finding.Info:
 			s.Notes++
@@ -37,7 +39,7 @@ func Judge(flaws []Flaw, seen []finding.Observation) Score {
 		}
 	}
 	for _, f := range flaws {
-		switch n := told[f.ID]; {
+		switch n := len(told[f.ID]); {
 		case f.Depends != "":
 		case n == 0:
 			s.Missed = append(s.Missed, f.ID)
@@ -49,6 +51,7 @@ func Judge(flaws []Flaw, seen []finding.Observation) Score {
 		}
 	}
 	slices.Sort(s.False)
+	s.Told = told
 	return s
 }
 

@@ -14,7 +14,7 @@ func TestFindingsAreCountedAsFoundMissedTwiceOrFalse(t *testing.T) {
 	flaws := []targets.Flaw{
 		{ID: "a", CWE: []int{89}, Port: 80, Paths: []string{"/item"}},
 		{ID: "b", CWE: []int{79}, Port: 80},
-		{ID: "c", CWE: []int{693}, Port: 80, Words: []string{"csp"}},
+		{ID: "c", Alike: []int{693}, Port: 80, Words: []string{"csp"}},
 		{ID: "c2", CWE: []int{693}, Port: 80, Depends: "c"},
 		{ID: "d", CWE: []int{319}, Port: 80},
 	}
@@ -25,7 +25,9 @@ func TestFindingsAreCountedAsFoundMissedTwiceOrFalse(t *testing.T) {
 		at("x:sqli", finding.High, 89, "/item?id=1"), at("x:blind", finding.High, 89, "/item"), at("x:sqli", finding.High, 89, "/other"),
 		at("x:csp", finding.Low, 693, "/"), at("x:permissions-policy", finding.Low, 693, "/"), at("x:port", finding.Info, 0, "/"), at("x:plain", finding.Info, 319, "/"),
 	})
-	want := targets.Score{Found: []string{"a", "c", "d"}, Missed: []string{"b"}, Twice: []string{"a"}, False: []string{"x:sqli at /other"}, Notes: 1}
+	want := targets.Score{Found: []string{"a", "c", "d"}, Missed: []string{"b"}, Twice: []string{"a"}, False: []string{"x:sqli at /other"}, Notes: 1, Told: map[string][]string{
+		"a": {"x:sqli at /item", "x:blind at /item"}, "c": {"x:csp at /"}, "d": {"x:plain at /"},
+	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -81,7 +81,7 @@ func TestFlawsAreKnownByKindAndPlace(t *testing.T) {
 	t.Parallel()
 	sqli := targets.Flaw{CWE: []int{89}, Port: 80, Paths: []string{"/item"}, Parameter: "id"}
 	list := targets.Flaw{CWE: []int{548}, Port: 80, Paths: []string{"/files/"}}
-	old := targets.Flaw{CWE: []int{497}, Port: 80, Words: []string{"server", "apache"}, CVE: []string{"CVE-2021-41773"}}
+	old := targets.Flaw{Alike: []int{497}, Port: 80, Words: []string{"server", "apache"}, CVE: []string{"CVE-2021-41773"}}
 	at := func(url, parameter string) finding.Location {
 		return finding.Location{Host: "h", Port: 80, URL: url, Parameter: parameter}
 	}
