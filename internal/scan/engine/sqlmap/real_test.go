@@ -281,9 +281,7 @@ func TestACancelledProgramIsGoneWithWhatItPrinted(t *testing.T) {
 			t.Fatal(err)
 		}
 		script := "#!/bin/sh\ntrap '" + end + "' INT TERM\n[ -s sqlmap.conf ] || exit 3\n/bin/cat <<'LOG'\n" + string(sample) + "\nLOG\necho READY\nwhile :; do /bin/sleep 0.05; done\n"
-		if err := os.WriteFile(filepath.Join(bin, "sqlmap"), []byte(script), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		standIn(t, filepath.Join(bin, "sqlmap"), script)
 		site := httptest.NewServer(http.NotFoundHandler())
 		t.Cleanup(site.Close)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -294,5 +292,16 @@ func TestACancelledProgramIsGoneWithWhatItPrinted(t *testing.T) {
 		if err != nil || v.Outcome != engine.Partial || !strings.Contains(g.raw.String(), "is vulnerable") {
 			t.Errorf("%+v, %v: %s", v, err, g.raw.String())
 		}
+	}
+}
+
+// standIn writes a program where the user that programs run as may find it.
+func standIn(t *testing.T, file, script string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(file)), 0o755); err != nil { // t.TempDir keeps it to its owner
+		t.Fatal(err)
 	}
 }

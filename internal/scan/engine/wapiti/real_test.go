@@ -301,9 +301,7 @@ func TestAStoppedProgramIsAskedForItsReport(t *testing.T) {
 	bin := t.TempDir()
 	script := "#!/bin/sh\ncase \"$*\" in *--skip-crawl*) /bin/cat > report.json <<'REPORT'\n" + string(sample) + "\nREPORT\nexit 0;; esac\n" +
 		"echo 'Wapiti-3.0.4 (x)'\necho '[*] Wapiti found 3 URLs and forms during the scan'\necho '[*] Launching module csp'\necho READY\nwhile :; do /bin/sleep 0.05; done\n"
-	if err := os.WriteFile(filepath.Join(bin, "wapiti"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	standIn(t, filepath.Join(bin, "wapiti"), script)
 	site := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(site.Close)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -316,5 +314,16 @@ func TestAStoppedProgramIsAskedForItsReport(t *testing.T) {
 	}
 	if len(findings(t, g.raw.String(), req)) == 0 {
 		t.Errorf("nothing was saved: %s", g.raw.String())
+	}
+}
+
+// standIn writes a program where the user that programs run as may find it.
+func standIn(t *testing.T, file, script string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(file)), 0o755); err != nil { // t.TempDir keeps it to its owner
+		t.Fatal(err)
 	}
 }
