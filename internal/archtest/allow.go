@@ -29,6 +29,8 @@ func Bookkeeping() map[string]string {
 		"rows of a public source beside those that are read":            "the switch that makes them count is audited",
 		"counters of calls that were logged before there were counters": "a digest of entries that are in the log",
 		"a report run is taken; its end is audited":                     "the making is given to one node; what comes of it is the act",
+		"findings that are one case":                                    "cases follow from findings, whose own changes are audited; what people split and join is",
+		"how far cases are in step with findings":                       "a place in the outbox, and names that a scan's own assets tell",
 		"events of the outbox become deliveries":                        "the events' own acts are audited; what is owed follows from them",
 		"who sends a due delivery":                                      "a lease",
 		"outcomes of deliveries":                                        "kept as tries in the delivery log; a webhook's disabling is audited",

@@ -265,11 +265,11 @@ func risk(v client.Tracked) string {
 	if v.RiskScore == nil {
 		return ""
 	}
-	text := strconv.Itoa(*v.RiskScore) + " of 100"
+	said := []string{strconv.Itoa(*v.RiskScore) + " of 100"}
 	for _, r := range v.RiskReasons {
-		text += fmt.Sprintf("; %+d %s", r.Points, r.Text)
+		said = append(said, fmt.Sprintf("%+d %s", r.Points, r.Text))
 	}
-	return text
+	return strings.Join(said, "; ")
 }
 
 func parts(list string) []string {

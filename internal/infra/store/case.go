@@ -155,18 +155,20 @@ type beliefDoc struct {
 	Hand      string              `json:"hand,omitempty"`
 	ActorKind audit.ActorKind     `json:"actorKind,omitempty"`
 	Actor     string              `json:"actor,omitempty"`
+	Apart     bool                `json:"apart,omitempty"`
 }
 
 func (d beliefDoc) belief() correlation.Belief {
 	return correlation.Belief{
 		Why:  correlation.Why{Kind: d.Kind, Marks: d.Marks, Overlap: d.Overlap, Place: d.Place, Alias: d.Alias},
-		Hand: d.Hand, By: correlation.Author{Kind: d.ActorKind, ID: d.Actor},
+		Hand: d.Hand, By: correlation.Author{Kind: d.ActorKind, ID: d.Actor}, Apart: d.Apart,
 	}
 }
 
 func beliefText(b correlation.Belief) (string, error) {
 	return encode(beliefDoc{
 		Kind: b.Kind, Marks: b.Marks, Overlap: b.Overlap, Place: b.Place, Alias: b.Alias, Hand: b.Hand, ActorKind: b.By.Kind, Actor: b.By.ID,
+		Apart: b.Apart,
 	})
 }
 

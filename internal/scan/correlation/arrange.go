@@ -48,7 +48,7 @@ type Setting struct {
 // where they went.
 func Arrange(s Scene, in Setting) Plan {
 	sets := s.sets(in.Aliases)
-	ids := in.identify(s, sets)
+	ids := in.identify(sets)
 	var p Plan
 	history := map[uid.Case]*turnover{}
 	for i := range sets {
@@ -155,7 +155,7 @@ func (b *bunch) take(g Case, standing map[string]*Standing, apart map[uid.Findin
 		b.members = append(b.members, f)
 		belief := Belief{Why: m.Why}
 		if p, out := apart[f.Finding]; out {
-			belief.Hand, belief.By = p.Reason, p.By
+			belief.Hand, belief.By, belief.Apart = p.Reason, p.By, true
 		}
 		b.beliefs[f.Finding] = belief
 		if f.Case != "" {
@@ -184,7 +184,7 @@ func (b *bunch) hand(pins []Pin) {
 				}
 				for _, same := range g.Members {
 					belief := b.beliefs[uid.Finding(same.ID)]
-					belief.Hand, belief.By = p.Reason, p.By
+					belief.Hand, belief.By, belief.Apart = p.Reason, p.By, false
 					b.beliefs[uid.Finding(same.ID)] = belief
 				}
 			}
@@ -193,7 +193,7 @@ func (b *bunch) hand(pins []Pin) {
 }
 
 // identify gives every bunch the id of its case.
-func (in Setting) identify(s Scene, sets []bunch) []uid.Case {
+func (in Setting) identify(sets []bunch) []uid.Case {
 	ids := make([]uid.Case, len(sets))
 	taken := map[uid.Case]bool{}
 	type claim struct {
@@ -240,7 +240,6 @@ func (in Setting) identify(s Scene, sets []bunch) []uid.Case {
 type turnover struct {
 	came, left []uid.Finding
 	from, to   map[uid.Case]bool
-	fresh      bool
 }
 
 func turn(history map[uid.Case]*turnover, id uid.Case) *turnover {
@@ -399,7 +398,7 @@ func sameStanding(a, b Standing) bool {
 }
 
 func sameBelief(a, b Belief) bool {
-	return a.Hand == b.Hand && a.By == b.By && a.Kind == b.Kind && a.Overlap == b.Overlap && a.Place == b.Place && a.Alias == b.Alias &&
+	return a.Hand == b.Hand && a.By == b.By && a.Apart == b.Apart && a.Kind == b.Kind && a.Overlap == b.Overlap && a.Place == b.Place && a.Alias == b.Alias &&
 		slices.Equal(a.Marks, b.Marks)
 }
 

@@ -181,7 +181,7 @@ func TestWhatBelongsTogether(t *testing.T) {
 			[]string{"a", "b"},
 		},
 		"a certificate at two ports of a host": {
-			[]correlation.Member{cert("a", "nmap", "h.example", 443, 298), cert("b", "sentinel", "h.example", 8443, 295)},
+			[]correlation.Member{cert("a", "nmap", "h.example", 443, 298), cert("b", "sentinel", "h.example", 8443, 298)},
 			[]string{"a+b"},
 		},
 		"a certificate with two flaws": {

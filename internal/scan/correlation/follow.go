@@ -110,7 +110,9 @@ func (f *Follower) Run(ctx context.Context) error {
 func (f *Follower) CatchUp(ctx context.Context) error { return f.round(ctx, true) }
 
 // Follow correlates what one scan that ended saw, whether an event told of it or not.
-func (f *Follower) Follow(ctx context.Context, org uid.Org, id uid.Scan) error { return f.scan(ctx, org, id) }
+func (f *Follower) Follow(ctx context.Context, org uid.Org, id uid.Scan) error {
+	return f.scan(ctx, org, id)
+}
 
 func (f *Follower) round(ctx context.Context, sweep bool) error {
 	if err := f.follow(ctx); err != nil || !sweep {

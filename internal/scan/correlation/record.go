@@ -94,8 +94,9 @@ type Standing struct {
 type Belief struct {
 	Why
 
-	Hand string // the reason a person gave; empty where correlation put it there
-	By   Author // who that was
+	Hand  string // the reason a person gave; empty where correlation put it there
+	By    Author // who that was
+	Apart bool   // that person took it out of another case
 }
 
 // Text says it for people.
@@ -104,8 +105,8 @@ func (b Belief) Text() string {
 		return b.Why.Text()
 	}
 	text := "put here by hand"
-	if b.Kind == KindAlone && b.Hand == "" {
-		text = "taken out of its case by hand"
+	if b.Apart {
+		text = "taken out of another case by hand"
 	}
 	if b.Hand != "" {
 		text += ": " + b.Hand

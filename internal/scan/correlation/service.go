@@ -92,12 +92,13 @@ func hostsOf(list []Standing, aliases Aliases) []string {
 }
 
 // covers reports whether a complete look at the target was one at the place: of a URL the same port and a path below
-// it, of anything else whatever is on the host.
+// it, of a host what is on its ports, and not the pages behind them.
 func (l Look) covers(at finding.Location) bool {
+	place := at.Spot()
 	if !strings.Contains(l.Target, "://") {
-		return true
+		return len(place.Path) < 2 && place.File == ""
 	}
-	looked, place := finding.Location{URL: l.Target}.Spot(), at.Spot()
+	looked := finding.Location{URL: l.Target}.Spot()
 	if place.Port != looked.Port {
 		return false
 	}

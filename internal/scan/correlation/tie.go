@@ -181,12 +181,19 @@ func repositoryOf(path string) string {
 	return path
 }
 
-// flaw is the kind of a certificate's flaw.
+// flaw is the kind of a certificate's flaw: the CWE id, of weak cryptography its family, else the topic.
 func flaw(topic string, cwe []int) []string {
-	if topic != "" {
+	if len(cwe) == 0 {
 		return []string{topic}
 	}
-	return marksOf(groups(cwe))
+	kinds := make([]int, len(cwe))
+	for i, id := range cwe {
+		if kinds[i] = group(id); kinds[i] == 295 {
+			kinds[i] = id
+		}
+	}
+	slices.Sort(kinds)
+	return marksOf(slices.Compact(kinds))
 }
 
 func marksOf(families []int) []string {

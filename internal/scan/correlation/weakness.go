@@ -28,7 +28,7 @@ func group(id int) int {
 		return 693 // a browser's protection isn't asked for
 	case 798, 1391, 1392, 1393:
 		return 521 // default, guessable or built-in credentials
-	case 296, 297, 298, 299:
+	case 296:
 		return 295 // certificates
 	}
 	return id
@@ -37,7 +37,7 @@ func group(id int) int {
 // oneAtAPlace reports whether a place has one flaw of the family at most: two findings of it there are the same.
 func oneAtAPlace(family int, at finding.Spot) bool {
 	switch family {
-	case 22, 78, 79, 89, 90, 91, 93, 94, 98, 434, 502, 601, 611, 643, 917, 918, 943, 1336:
+	case 22, 78, 79, 89, 90, 91, 93, 94, 98, 352, 434, 502, 601, 611, 643, 917, 918, 943, 1336:
 		return at.Path != "" || at.File != "" // injections and their like
 	case 538, 548:
 		return len(at.Path) > 1 // what a path gives away; the root of a site is every check's place

@@ -79,8 +79,8 @@ func (q *Query) check() error {
 	if q.Sort == "" {
 		q.Sort = Worst
 	}
-	if q.Sort != Worst && q.Sort != Newest {
-		return fault.Wrong("sort", "must be severity or newest")
+	if q.Sort != Worst && q.Sort != Newest && q.Sort != Riskiest {
+		return fault.Wrong("sort", "must be severity, newest or risk")
 	}
 	if q.Page.Limit == 0 {
 		q.Page.Limit = page.DefaultLimit

@@ -209,10 +209,15 @@ func learnedAliases(t *testing.T, h *house) {
 	if x, y := h.caseOf(t, a), h.caseOf(t, b); x.ID == y.ID {
 		t.Fatal("nobody said that they are one host")
 	}
-	s := h.running(t, h.ours, "nmap", "shop.example")
+	s := h.newScan(h.ours, "nikto", "shop.example")
+	s.Target, s.TargetType = "http://shop.example/", asset.TypeURL
+	h.addScans(t, s)
+	for _, j := range h.admitAll(t) {
+		s = h.start(t, j)
+	}
 	must(t, h.scans(t, h.ours, func(ctx context.Context, tx scan.Tx) error {
 		return tx.RecordAssets(ctx, s, []asset.Observation{{
-			Kind: asset.KindHost, Name: "shop.example", Attributes: attributes(`{"addresses":["192.0.2.7"]}`), Source: "nmap",
+			Kind: asset.KindHost, Name: "shop.example", Attributes: attributes(`{"addresses":["192.0.2.7"]}`), Source: "nikto",
 		}}, h.clock.Now())
 	}))
 	h.ended(t, s)
@@ -220,7 +225,7 @@ func learnedAliases(t *testing.T, h *house) {
 	c := h.caseOf(t, a)
 	same(t, "case", c.ID, h.caseOf(t, b).ID)
 	same(t, "asset", "shop.example", c.Asset)
-	if len(c.Looks) != 1 || c.Looks[0].Engine != "nmap" {
+	if len(c.Looks) != 1 || c.Looks[0].Engine != "nikto" {
 		t.Errorf("looks: %+v", c.Looks)
 	}
 	for _, host := range []string{"192.0.2.7", "shop.example"} {

@@ -140,7 +140,7 @@ func BenchmarkCorrelate(b *testing.B) {
 					}
 					took = append(took, time.Since(start))
 				}
-				for b.Loop() { //nolint:revive // what is measured was measured above
+				for b.Loop() {
 				}
 				slices.Sort(took)
 				b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "p50-ms")
