@@ -166,8 +166,8 @@ func seen(ctx context.Context, t *testing.T, c *client.Client, id string) []find
 			return out
 		}
 		for _, f := range page.Findings {
-			o := finding.Observation{ // results name what a finding discerns in its title only
-				Rule: f.Rule, Discern: f.Title, Severity: finding.Severity(f.Severity), CVE: f.CVE,
+			o := finding.Observation{
+				Rule: f.Rule, Discern: discerned(f.Title), Severity: finding.Severity(f.Severity), CVE: f.CVE,
 				Location: finding.Location{Host: f.Location.Host, Port: f.Location.Port, URL: f.Location.URL, Method: f.Location.Method, Parameter: f.Location.Parameter},
 			}
 			for _, text := range f.CWE {
@@ -181,6 +181,15 @@ func seen(ctx context.Context, t *testing.T, c *client.Client, id string) []find
 			return out
 		}
 	}
+}
+
+// discerned returns what a finding discerns (a header, a cookie, a protocol), which results show in its title only: behind
+// the last colon where there is one.
+func discerned(title string) string {
+	if i := strings.LastIndex(title, ": "); i >= 0 {
+		return title[i+2:]
+	}
+	return title
 }
 
 // server starts the binary on data of its own and returns a client of it.

@@ -130,7 +130,7 @@ func tlsFlaws(port int) []Flaw {
 		{ID: "T1", What: "certificate has run out", CWE: []int{298, 324}, Alike: []int{295}, Words: []string{"expir", "valid"}, Port: port},
 		{ID: "T2", What: "certificate is for another name", CWE: []int{297}, Alike: []int{295}, Words: []string{"name", "host"}, Port: port},
 		{ID: "T3", What: "certificate is self-signed", CWE: []int{296}, Alike: []int{295}, Words: []string{"self", "untrusted", "authority"}, Port: port},
-		{ID: "T4", What: "RSA key of 1,024 bits", CWE: []int{326}, Alike: []int{310, 327}, Words: []string{"key"}, Port: port},
+		{ID: "T4", What: "RSA key of 1,024 bits", CWE: []int{326}, Port: port},
 		{ID: "T5", What: "TLS 1.0", Alike: []int{327, 326, 757, 310}, Words: []string{"1.0", "tls10"}, Port: port},
 		{ID: "T5a", What: "TLS 1.1", Alike: []int{327, 326, 757, 310}, Words: []string{"1.1", "tls11"}, Port: port},
 		{ID: "T6", What: "weak cipher suites", CWE: []int{327, 326, 757, 310}, Port: port, Depends: "T5"},
