@@ -83,10 +83,10 @@ func Text(s string, mark Mark) string {
 // credential, else as Text does it.
 func Value(name, value string, mark Mark) string {
 	name = strings.ToLower(name)
-	switch header, _ := headerName(name); {
+	switch {
 	case len(value) < leastValue || isMark(value):
 		return value
-	case header:
+	case headerName(name) != noHeader:
 		return strings.TrimPrefix(Text(name+": "+value, mark), name+": ")
 	case sensitive(name):
 		return mark.of(value)
@@ -133,9 +133,17 @@ func (m *masker) word(end int) {
 		return
 	}
 	name := strings.ToLower(m.in[m.i:end])
-	if header, scheme := headerName(name); header {
-		m.header(value, scheme)
+	switch headerName(name) {
+	case schemeHeader:
+		m.header(value, true)
 		return
+	case keyHeader:
+		m.header(value, false)
+		return
+	case cookieHeader:
+		m.cookies(value)
+		return
+	case noHeader:
 	}
 	if !sensitive(name) {
 		m.i = end
@@ -144,15 +152,27 @@ func (m *masker) word(end int) {
 	m.assignment(value, strings.Contains(m.in[end:value], ":"))
 }
 
-// headerName tells headers that carry credentials, and whether a scheme stands before it. name is in lower case.
-func headerName(name string) (header, scheme bool) {
+// header tells how a header carries credentials.
+type header uint8
+
+const (
+	noHeader     header = iota
+	schemeHeader        // a scheme and then the credential
+	keyHeader           // the credential
+	cookieHeader        // NAME=VALUE pairs
+)
+
+// headerName tells headers that carry credentials. name is in lower case.
+func headerName(name string) header {
 	switch name {
 	case "authorization", "proxy-authorization":
-		return true, true
-	case "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-amz-security-token":
-		return true, false
+		return schemeHeader
+	case "x-api-key", "x-auth-token", "x-amz-security-token":
+		return keyHeader
+	case "cookie", "set-cookie":
+		return cookieHeader
 	}
-	return false, false
+	return noHeader
 }
 
 // value returns where the value of a name that ends at end begins, behind '=' or ':' with quotes and spaces around
@@ -171,9 +191,8 @@ func (m *masker) value(end int) int {
 	return blank(i+1, " ")
 }
 
-// header masks a header's value to the end of its line or quote; of Authorization the scheme stays, of a cookie its
-// name.
-func (m *masker) header(from int, scheme bool) {
+// end returns where a header's value begins and ends: to the end of its line or quote.
+func (m *masker) end(from int) (int, int) {
 	stop := "\n"
 	if from < len(m.in) && isQuote(m.in[from]) {
 		stop += m.in[from : from+1]
@@ -185,16 +204,49 @@ func (m *masker) header(from int, scheme bool) {
 	for to < len(m.in) && strings.IndexByte(stop, m.in[to]) < 0 {
 		to++
 	}
+	return from, to
+}
+
+// header masks a header's value; a scheme before it stays.
+func (m *masker) header(from int, scheme bool) {
+	from, to := m.end(from)
 	if name, _, found := strings.Cut(m.in[from:to], " "); scheme && found {
 		from += len(name) + 1
-	} else if eq := strings.IndexByte(m.in[from:to], '='); !scheme && eq > 0 && !strings.ContainsAny(m.in[from:from+eq], " ;") {
-		from += eq + 1
 	}
 	if isMark(m.in[from:to]) {
 		m.i = to
 		return
 	}
 	m.replace(from, to)
+}
+
+// cookies masks the values of a cookie header; names and attributes (RFC 6265 section 4.1.1) stay. A text in which
+// "cookie" is followed by no pair is prose.
+func (m *masker) cookies(from int) {
+	from, to := m.end(from)
+	for from < to {
+		end := from + len(m.in[from:to])
+		if semicolon := strings.IndexByte(m.in[from:to], ';'); semicolon >= 0 {
+			end = from + semicolon
+		}
+		name, value, found := strings.Cut(m.in[from:end], "=")
+		value = strings.TrimRight(value, "\r")
+		if name = strings.TrimSpace(name); found && len(value) >= leastValue && name != "" && !strings.Contains(name, " ") && !isAttribute(name) {
+			start := end - len(m.in[from:end]) + strings.IndexByte(m.in[from:end], '=') + 1
+			m.replace(start, start+len(value))
+		}
+		from = end + 1
+	}
+	m.i = to
+}
+
+// isAttribute reports whether a name in Set-Cookie says how the cookie is kept.
+func isAttribute(name string) bool {
+	switch strings.ToLower(name) {
+	case "path", "domain", "expires", "max-age", "samesite", "version", "comment":
+		return true
+	}
+	return false
 }
 
 // leastValue is the fewest bytes of a value that is masked: shorter ones are words such as "yes".

@@ -15,8 +15,10 @@ func TestCredentialsAreReplaced(t *testing.T) {
 		`curl -H 'Authorization: Bearer abcdef' http://x/`:                            `curl -H 'Authorization: Bearer [masked]' http://x/`,
 		`Authorization: Digest username="bob", response="1"`:                          "Authorization: Digest [masked]",
 		`{"Authorization": "Bearer abcdef", "a": 1}`:                                  `{"Authorization": "Bearer [masked]", "a": 1}`,
-		"Cookie: session=0123456789; other=1":                                         "Cookie: session=[masked]",
-		"Set-Cookie: PHPSESSID=0123456789; HttpOnly":                                  "Set-Cookie: PHPSESSID=[masked]",
+		"Cookie: session=0123456789; other=1":                                         "Cookie: session=[masked]; other=1",
+		"Set-Cookie: PHPSESSID=0123456789; HttpOnly":                                  "Set-Cookie: PHPSESSID=[masked]; HttpOnly",
+		"Cookie: a=01234; path=/abcd; token=abcdefgh\nx: y":                           "Cookie: a=[masked]; path=/abcd; token=[masked]\nx: y",
+		"curl --cookie 'x' -H \"Cookie: sid=0123456789\" http://h/":                   "curl --cookie 'x' -H \"Cookie: sid=[masked]\" http://h/",
 		"X-API-Key: 0123456789":                                                       "X-API-Key: [masked]",
 		"GET http://bob:secret@example.org/a":                                         "GET http://[masked]@example.org/a",
 		"password=hunter2&user=bob":                                                   "password=[masked]&user=bob",
@@ -44,7 +46,7 @@ func TestCredentialsAreReplaced(t *testing.T) {
 func TestOtherTextIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		"", "Password: the form sends it in clear text", "The cookie has no Secure attribute", "token: none", "pwd=ab", "see https://example.org/a@b",
+		"", "Password: the form sends it in clear text", "The cookie has no Secure attribute", "token: none", "HttpOnly flag is not set in the cookie : session", "Cookie: see below = here", "pwd=ab", "see https://example.org/a@b",
 		"-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "mailto:bob@example.org", "AKIA is a prefix", "eyJ short", "Set-Cookie",
 		"ssh-rsa AAAAB3NzaC1yc2E", "a = b", "http://example.org:80/x", "git://host/a:b@c", "authorization is missing",
 	} {
