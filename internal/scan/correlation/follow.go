@@ -15,6 +15,8 @@ const (
 	chunk = 100
 	// newsBatch is how many events are read at once.
 	newsBatch = 500
+	// keepEvery is after how many chunks a pass notes how far it has come: what was done since is done again after a crash.
+	keepEvery = 10
 	// followEvery is the longest that Run sleeps: what no event told of is found then.
 	followEvery = time.Minute
 	// retryAfter is how long Run waits after a failure.
@@ -228,7 +230,7 @@ func (f *Follower) passes(ctx context.Context) error {
 		if err != nil || org == "" {
 			return err
 		}
-		for more := true; more; {
+		for n, more := 1, true; more; n++ {
 			ids, err := f.d.Findings.EachFinding(ctx, org, after, chunk)
 			if err != nil {
 				return err
@@ -238,6 +240,9 @@ func (f *Follower) passes(ctx context.Context) error {
 			}
 			if more = len(ids) == chunk; more {
 				after = ids[len(ids)-1]
+			}
+			if more && n%keepEvery != 0 {
+				continue
 			}
 			if err := f.d.Journal.KeepPass(ctx, org, stamp, after, !more); err != nil {
 				return err
