@@ -148,7 +148,8 @@ func (s *Service) Split(ctx context.Context, a access.Actor, id uid.Case, f uid.
 		return Detail{}, err
 	}
 	by := Author{Kind: a.Kind, ID: a.ID}
-	err = s.act(ctx, a.Org, id, []uid.Finding{f}, event.CaseSplit, func(c *correction) error {
+	err = s.act(ctx, a.Org, subject{id: id, seeds: []uid.Finding{f}, act: event.CaseSplit}, func(c *correction, anchor uid.Finding) error {
+		c.in.Keep[id] = anchor
 		at, ok := c.finding(f)
 		if !ok || at.Case != id {
 			return fault.Missing("finding in this case")
@@ -182,7 +183,7 @@ func (s *Service) Join(ctx context.Context, a access.Actor, id, other uid.Case, 
 		return Detail{}, fault.Wrong("findingIds", "must name at most 100 findings")
 	}
 	by := Author{Kind: a.Kind, ID: a.ID}
-	err = s.actOn(ctx, a.Org, id, other, list, event.CaseJoined, func(c *correction, anchor uid.Finding) error {
+	err = s.act(ctx, a.Org, subject{id: id, other: other, seeds: list, act: event.CaseJoined}, func(c *correction, anchor uid.Finding) error {
 		pin := Pin{Reason: reason, By: by, At: c.in.Now}
 		c.in.Keep[id] = anchor
 		c.in.Act = &Entry{Kind: EntryJoined, By: by, Reason: reason}
@@ -212,18 +213,17 @@ func checkedReason(reason string) (string, error) {
 	return reason, nil
 }
 
-// act runs a correction of one case that begins with findings of it.
-func (s *Service) act(ctx context.Context, org uid.Org, id uid.Case, seeds []uid.Finding, typ event.Audit, do func(*correction) error) error {
-	return s.actOn(ctx, org, id, "", seeds, typ, func(c *correction, anchor uid.Finding) error {
-		c.in.Keep[id] = anchor
-		return do(c)
-	})
+// subject is what a correction is about: a case, another one (empty = none), and single findings.
+type subject struct {
+	id, other uid.Case
+	seeds     []uid.Finding
+	act       event.Audit
 }
 
-// actOn gathers the case, another one and single findings, lets do change the pins, and writes what follows. anchor is
-// the finding that stands for the case.
-func (s *Service) actOn(ctx context.Context, org uid.Org, id, other uid.Case, seeds []uid.Finding, typ event.Audit, do func(*correction, uid.Finding) error) error {
-	for _, f := range seeds {
+// act gathers the subject, lets do change the pins, and writes what follows. anchor is the finding that stands for the
+// case.
+func (s *Service) act(ctx context.Context, org uid.Org, on subject, do func(c *correction, anchor uid.Finding) error) error {
+	for _, f := range on.seeds {
 		if !uid.Valid(string(f)) {
 			return fault.Missing("finding")
 		}
@@ -232,19 +232,19 @@ func (s *Service) actOn(ctx context.Context, org uid.Org, id, other uid.Case, se
 	if err != nil {
 		return err
 	}
-	ev := audit.Event{Type: typ, Resource: audit.Resource{Kind: "case", ID: string(id)}}
+	ev := audit.Event{Type: on.act, Resource: audit.Resource{Kind: "case", ID: string(on.id)}}
 	return s.d.Store.Change(ctx, org, ev, func(ctx context.Context, tx Tx) error {
-		here, err := tx.CaseFindings(ctx, id, MaxShown)
+		here, err := tx.CaseFindings(ctx, on.id, MaxShown)
 		if err != nil {
 			return err
 		}
-		all := slices.Concat(seeds, here)
+		all := slices.Concat(on.seeds, here)
 		c := &correction{in: Setting{
 			Aliases: aliases, Now: s.d.Now().UTC().Truncate(time.Microsecond), NewID: func() uid.Case { return uid.Case(s.d.IDs.New()) },
 			Keep: map[uid.Case]uid.Finding{},
 		}}
-		if other != "" {
-			there, err := tx.CaseFindings(ctx, other, 1)
+		if on.other != "" {
+			there, err := tx.CaseFindings(ctx, on.other, 1)
 			if err != nil {
 				return err
 			}
@@ -256,7 +256,7 @@ func (s *Service) actOn(ctx context.Context, org uid.Org, id, other uid.Case, se
 		}
 		anchor := here[0]
 		for _, f := range here {
-			if !slices.Contains(seeds, f) {
+			if !slices.Contains(on.seeds, f) {
 				anchor = f
 				break
 			}
