@@ -96,18 +96,21 @@ func TestProgramsReachTheirTargetByTheProxyOnly(t *testing.T) {
 	if status != http.StatusOK || body != want {
 		t.Errorf("plain: %d %s\nwant %s", status, body, want)
 	}
-	if status, body = get(t, c, secure.URL+"/x"); status != http.StatusOK || !strings.HasPrefix(body, "GET /x") {
+	at.Host = secure.Listener.Addr().String()
+	_, _, tunnelled := proxied(t, at)
+	if status, body = get(t, tunnelled, secure.URL+"/x"); status != http.StatusOK || !strings.HasPrefix(body, "GET /x") {
 		t.Errorf("by CONNECT: %d %s", status, body)
 	}
-	for _, address := range []string{"http://127.0.0.2:80/", "http://169.254.169.254/", "http://other.example.org/", "http://127.0.0.1:9/"} {
-		if status, body = get(t, c, address); status != http.StatusForbidden {
+	for _, address := range []string{"http://127.0.0.2:80/", "http://169.254.169.254/", "http://other.example.org/", "http://127.0.0.1:9/", secure.URL} {
+		if status, body = get(t, c, address); status != http.StatusForbidden && !strings.Contains(body, "Forbidden") {
 			t.Errorf("%s answered %d %s", address, status, body)
 		}
 	}
 	if _, body = get(t, c, "https://127.0.0.2/"); !strings.Contains(body, "Forbidden") {
 		t.Errorf("CONNECT to another address: %s", body)
 	}
-	if status, _ = get(t, c, "http://127.0.0.1:1/"); status != http.StatusBadGateway {
+	_, _, deserted := proxied(t, &url.URL{Scheme: "http", Host: "127.0.0.1:1"})
+	if status, _ = get(t, deserted, "http://127.0.0.1:1/"); status != http.StatusBadGateway {
 		t.Errorf("a port where nobody listens answered %d", status)
 	}
 }

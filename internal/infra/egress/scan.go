@@ -110,6 +110,9 @@ func (d *ScanDialer) permit(to netip.AddrPort) error {
 	if ours(d.cfg.Excluded, to) {
 		return refused("it is one of this server's own listeners")
 	}
+	if d.cfg.Target.Type() == asset.TypeURL && !ofSite(int(to.Port()), d.cfg.Target.Port()) {
+		return refused("the port is not the target's")
+	}
 	p := asset.Place{Host: d.cfg.Target.Host(), Addr: to.Addr()}
 	if int(to.Port()) == d.cfg.Target.Port() {
 		p.URL = d.cfg.Target.URL() // a URL rule speaks for its own port only
@@ -119,3 +122,7 @@ func (d *ScanDialer) permit(to netip.AddrPort) error {
 	}
 	return nil
 }
+
+// ofSite reports whether a URL target's scan may go to the port: its own, or one of the two between which sites lead
+// people on. Another server on the same machine is another target, also when a redirect or a link leads there.
+func ofSite(port, own int) bool { return port == own || port == 80 || port == 443 }

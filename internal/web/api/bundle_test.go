@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -166,11 +167,18 @@ func (a answer) at(path string) any {
 		a.t.Fatalf("%d %q: %v", a.Code, a.Body, err)
 	}
 	for name := range strings.SplitSeq(path, ".") {
-		m, ok := v.(map[string]any)
-		if !ok {
+		switch m := v.(type) {
+		case map[string]any:
+			v = m[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(m) {
+				return nil
+			}
+			v = m[i]
+		default:
 			return nil
 		}
-		v = m[name]
 	}
 	return v
 }

@@ -469,7 +469,7 @@ func TestContractAScansCourse(t *testing.T) {
 
 	r := c.call("GET", at+"/results", "", key(c.key)).want(200)
 	wantFields := []string{
-		"artifacts", "assets", "completedAt", "engine", "findings", "outcome", "outcomeReasons", "pagination", "scanId", "scanType", "startedAt", "status", "summary", "target",
+		"artifacts", "assets", "completedAt", "coverage", "engine", "findings", "outcome", "outcomeReasons", "pagination", "scanId", "scanType", "startedAt", "status", "summary", "target",
 	}
 	if diff := cmp.Diff(wantFields, names(r.at("data"))); diff != "" {
 		t.Errorf("fields of results (-want +got):\n%s", diff)

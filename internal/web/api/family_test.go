@@ -41,7 +41,7 @@ func (f *scanFake) Looked(_ context.Context, org uid.Org, id uid.Scan) (engine.L
 func TestNothingFoundSaysWhatWasLookedAt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	s := b.someScan(b.org, scan.Completed)
+	s := b.someScan(b.ours, scan.Completed)
 	b.scans.results = nil
 	b.scans.looked = engine.Looked{
 		Databases: []engine.Database{{Name: "templates", Version: "v9", UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Entries: 12}},
@@ -72,7 +72,7 @@ func TestNothingFoundSaysWhatWasLookedAt(t *testing.T) {
 	if bare := b.call("GET", scans+"/"+string(s.ID)+"/results", "", key(b.key)).want(200); bare.at("data.coverage.targets.0.target") != s.Target {
 		t.Errorf("a scan whose engine told nothing: %s", bare.Body)
 	}
-	running := b.someScan(b.org, scan.Running)
+	running := b.someScan(b.ours, scan.Running)
 	if got := b.call("GET", scans+"/"+string(running.ID), "", key(b.key)).want(200); got.at("data.coverage") != nil {
 		t.Errorf("a running scan has looked at something: %s", got.Body)
 	}
@@ -81,7 +81,7 @@ func TestNothingFoundSaysWhatWasLookedAt(t *testing.T) {
 func TestAParentShowsItsChildren(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	parent, child := b.someScan(b.org, scan.Running), b.someScan(b.org, scan.Completed)
+	parent, child := b.someScan(b.ours, scan.Running), b.someScan(b.ours, scan.Completed)
 	parent.Course = &scan.Course{Phases: engine.Phases(), Begun: 1}
 	child.Parent, child.Stage, child.Outcome, child.Summary = parent.ID, engine.PhaseInventory, engine.Complete, finding.Summary{Total: 1, High: 1}
 	b.scans.put(parent)

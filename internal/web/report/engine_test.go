@@ -33,7 +33,11 @@ func fixtures(t *testing.T) map[string][]scan.Result {
 		var doc struct {
 			Findings []finding.Observation `json:"findings"` // names are matched in any case
 		}
-		if err := json.Unmarshal(text, &doc); err != nil { //nolint:musttag // golden files name fields as Go does, matched in any case
+		into := any(&doc)
+		if !bytes.HasPrefix(text, []byte("{")) {
+			into = &doc.Findings // engines that tell nothing else
+		}
+		if err := json.Unmarshal(text, into); err != nil { //nolint:musttag // golden files name fields as Go does, matched in any case
 			t.Fatalf("%s: %v", name, err)
 		}
 		parts := strings.Split(filepath.ToSlash(name), "/")

@@ -417,6 +417,10 @@ func artifact(at finding.Location) string {
 		return u.String()
 	case at.Image != "":
 		return "docker://" + (&url.URL{Path: at.Image}).EscapedPath()
+	case absolute(at.Host): // a repository
+		return at.Host
+	case strings.Contains(at.Host, "/"): // a folder
+		return (&url.URL{Scheme: "file", Path: at.Host}).String()
 	case at.Host != "":
 		scheme := at.Protocol
 		if scheme == "" {
