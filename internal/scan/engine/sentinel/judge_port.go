@@ -81,6 +81,9 @@ func (j *judge) port(rec portRecord) {
 		if s.NoTLS {
 			j.add("port-ftp-cleartext", at, known)
 		}
+		if s.NoAuth {
+			j.add("port-ftp-anonymous", at, known)
+		}
 	case "redis":
 		if s.NoAuth {
 			j.add("port-redis-open", at, known)

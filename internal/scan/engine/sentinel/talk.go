@@ -104,6 +104,8 @@ func (r *run) identify(ctx context.Context, at netip.AddrPort) service {
 		return r.withinTLS(ctx, at)
 	case s.Name == "ftp" && r.depth.thorough:
 		s.NoTLS = !strings.HasPrefix(r.afterGreeting(ctx, at, "AUTH TLS\r\n"), "234")
+		// The guest login that RFC 1635 names; nothing is listed or fetched.
+		s.NoAuth = strings.Contains(string(r.ask(ctx, at, "USER anonymous\r\nPASS sentinel@sentinel.invalid\r\nQUIT\r\n")), "\n230")
 	case s.Name == "smtp" && r.depth.thorough:
 		said := string(r.ask(ctx, at, "EHLO sentinel.invalid\r\n"))
 		s.NoTLS = strings.Contains(said, "\n250") && !strings.Contains(strings.ToUpper(said), "STARTTLS")

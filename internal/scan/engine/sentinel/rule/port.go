@@ -24,6 +24,13 @@ func ports() []Rule {
 			Remedy: "Turn telnet off and use SSH.", Refs: []string{"https://cwe.mitre.org/data/definitions/319.html"},
 		},
 		{
+			ID: "port-ftp-anonymous", Check: CheckQuestions, Title: "FTP admits anonymous users", Severity: finding.Medium,
+			Category: finding.CategoryConfig, CWE: []int{306},
+			Reason: "anyone can read what lies there, though some servers mean just that",
+			About:  "The FTP service accepts the user anonymous, so that anyone can see, and perhaps change, the files.",
+			Remedy: "Switch anonymous login off unless the files are meant for everyone.", Refs: []string{"https://www.rfc-editor.org/rfc/rfc1635"},
+		},
+		{
 			ID: "port-ftp-cleartext", Check: CheckQuestions, Title: "FTP without TLS", Severity: finding.Medium,
 			Category: finding.CategoryExposure, CWE: []int{319},
 			Reason: "passwords are readable on the way, but an attacker must sit on it",
