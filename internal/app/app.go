@@ -2,8 +2,9 @@
 // where two must meet, runs them under one group and stops them in good order. The operator's acts on a data folder are
 // here too, since they need the same parts.
 //
-// It holds no rule of the product: what is decided here belongs into a domain package. Start with New and Run;
-// folder.go builds what needs no server, parts.go the rest.
+// It holds no rule of the product: what is decided here belongs into a domain package. It never imports doctor, which asks
+// it. Start with New and Run; folder.go builds what needs no server, parts.go the rest, and package programs says how
+// engines' programs are started.
 package app
 
 import (

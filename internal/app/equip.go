@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"sync"
 	"time"
 
+	"assay.dev/assay/internal/app/programs"
 	"assay.dev/assay/internal/asset"
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/checkout"
@@ -82,15 +82,11 @@ func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() 
 
 // check equips an engine for being asked whether it can run, which connects to nothing.
 func (o *outfitter) check() (engine.Env, func(), error) {
-	env, done, err := o.ground("check-"+o.app.ids.New(), nil, egress.NewProxy(nowhere, o.app.log))
+	env, done, err := o.ground("check-"+o.app.ids.New(), nil, egress.NewProxy(programs.Nowhere, o.app.log))
 	if err != nil {
 		return engine.Env{}, nil, err
 	}
 	return env, func() { _ = done() }, nil // what is left is cleared at the next start
-}
-
-func nowhere(context.Context, string, string) (net.Conn, error) {
-	return nil, fault.New(fault.Forbidden, fault.CodeTargetForbidden, "a check connects to nothing")
 }
 
 // ground is what every run has, whatever its target.
@@ -103,14 +99,14 @@ func (o *outfitter) ground(id string, sources []egress.Source, proxy *egress.Pro
 	if err != nil {
 		return engine.Env{}, nil, errors.Join(err, remove())
 	}
-	kept := newShelf(o.app.cfg)
+	kept := programs.NewShelf(o.app.cfg)
 	proc := o.runner.Launcher(runner.Run{Scan: id, Work: work, Proxy: proxy.Serve})
 	env := engine.Env{
 		Proc: proc, Work: work, Files: files, Now: time.Now, Log: o.app.log, Progress: func(int, string) {},
-		Proxy: proc.ProxyAddress, Rand: rand.Reader, Web: o.web(sources), DNS: o.dns.Exchange, Data: kept.data, SourceKey: o.sourceKey,
+		Proxy: proc.ProxyAddress, Rand: rand.Reader, Web: o.web(sources), DNS: o.dns.Exchange, Data: kept.Data, SourceKey: o.sourceKey,
 	}
 	return env, func() error {
-		return errors.Join(proc.Close(), proxy.Close(), files.Close(), kept.close(), remove())
+		return errors.Join(proc.Close(), proxy.Close(), files.Close(), kept.Close(), remove())
 	}, nil
 }
 

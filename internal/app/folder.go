@@ -27,7 +27,11 @@ import (
 
 // Names within the data folder.
 const (
-	databaseFile  = "assay.db"
+	// DatabaseFile is SQLite's; it is absent where the database is PostgreSQL.
+	DatabaseFile = "assay.db"
+	// TLSFolder holds certificates: those that an authority gave, and those of `assay tls self-signed`.
+	TLSFolder = "tls"
+
 	socketFile    = "admin.sock"
 	artifactsPath = "artifacts"
 	scratchPath   = "scratch"
@@ -49,7 +53,7 @@ type ground struct {
 	orgs    *tenant.Operator
 	tenants *tenant.Service
 	assets  *asset.Service
-	tell    func() running // of a server that runs on the folder; nil for an operator's own opening
+	tell    func() ServerState // of a server that runs on the folder; nil for an operator's own opening
 }
 
 // openGround opens the data folder, making it with mode 0700 where it is missing. stop is called when the database can
@@ -66,7 +70,7 @@ func openGround(ctx context.Context, cfg config.Config, out io.Writer, stop func
 	g.ids = uid.NewSource(g.now, rand.Reader)
 	sc := store.Config{DSN: cfg.Database, Now: g.now, Rand: rand.Reader, IDs: g.ids, Logger: g.log, Stop: stop, EventsKept: cfg.EventRetention}
 	if cfg.Database == "" {
-		sc.Path = filepath.Join(data, databaseFile)
+		sc.Path = filepath.Join(data, DatabaseFile)
 	}
 	if g.store, err = store.Open(ctx, sc); err != nil {
 		return nil, err

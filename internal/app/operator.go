@@ -34,7 +34,7 @@ func acts() map[string]act {
 		"engine.told":  typed(engineTold),
 		"intel.status": typed(intelStatus),
 		"init":         typed(initialize),
-		"server":       typed(serverState),
+		"server":       typed(serverTold),
 		"org.create":   typed(createOrganization),
 		"org.list":     typed(listOrganizations),
 		"org.plan":     typed(setPlan),

@@ -16,7 +16,6 @@ import (
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/egress"
 	"assay.dev/assay/internal/scan/engine"
-	"assay.dev/assay/internal/scan/engine/catalog"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -125,54 +124,5 @@ func TestKeysOfSourcesAreTheirOwnersAlone(t *testing.T) {
 	}
 	if !fitter(t, config.Config{}).sourceKey("hunter").Empty() {
 		t.Error("a key without a folder")
-	}
-}
-
-func TestInstalledProgramsComeFirst(t *testing.T) {
-	t.Parallel()
-	got := programPath(config.Config{Data: "/srv/assay", EnginePath: []string{"/usr/bin"}})
-	if len(got) != 2 || got[0] != "/srv/assay/engines/bin" || got[1] != "/usr/bin" {
-		t.Errorf("%v", got)
-	}
-}
-
-func TestEveryEngineSaysHowToGetIt(t *testing.T) {
-	t.Parallel()
-	cfg := config.Default()
-	cfg.Data, cfg.EnginePath = t.TempDir(), []string{filepath.Join(t.TempDir(), "nothing")}
-	states, err := Engines(t.Context(), cfg)
-	if err != nil || len(states) != len(catalog.All()) {
-		t.Fatal(states, err)
-	}
-	for _, s := range states {
-		if !s.Available && s.Reason == "" {
-			t.Errorf("%s isn't available without a reason", s.ID)
-		}
-		d, err := Engine(t.Context(), cfg, s.ID)
-		if err != nil || d.Licence == "" || len(d.Targets) == 0 || (d.Program != "") != (d.Install != "") {
-			t.Errorf("%s: %+v, %v", s.ID, d, err)
-		}
-		if _, err := json.Marshal(d); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, err := Engine(t.Context(), cfg, "nosuch"); fault.KindOf(err) != fault.NotFound {
-		t.Error(err)
-	}
-	if err := RemoveEngine(t.Context(), cfg, "nmap"); fault.KindOf(err) != fault.NotFound {
-		t.Error(err)
-	}
-	asked := false
-	_, err = InstallEngine(t.Context(), cfg, EngineOrder{ID: "sublist3r", Agree: func(d EngineDetail, _ EngineRecipe) bool {
-		asked = d.Licence != ""
-		return false
-	}})
-	if fault.KindOf(err) != fault.Canceled || !asked {
-		t.Errorf("a declined installation: %v", err)
-	}
-	for _, c := range checkEngines(t.Context(), cfg) {
-		if c.State == CheckBroken || c.Detail == "" {
-			t.Errorf("%+v", c)
-		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"assay.dev/assay/internal/app/programs"
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/blob"
 	"assay.dev/assay/internal/infra/egress"
@@ -99,7 +100,7 @@ func (a *App) build(ctx context.Context) (p parts, err error) {
 // newRunner makes the process launcher and ends what a killed server left running.
 func (a *App) newRunner(ctx context.Context) (*runner.Runner, error) {
 	mark := runner.Mark(a.data)
-	run, err := runner.New(runnerConfig(a.cfg, filepath.Join(a.data, scratchPath), mark))
+	run, err := runner.New(programs.RunnerConfig(a.cfg, filepath.Join(a.data, scratchPath), mark))
 	if err != nil {
 		return nil, err
 	}

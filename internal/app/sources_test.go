@@ -124,7 +124,10 @@ func TestThirdPartiesAreAskedAboutADomainWithoutAddress(t *testing.T) {
 		t.Errorf("found %v, want %v", names, want)
 	}
 	var assets struct {
-		Data []struct{ Kind, Name string }
+		Data []struct {
+			Kind string `json:"kind"`
+			Name string `json:"name"`
+		} `json:"data"`
 	}
 	if err := json.Unmarshal(h.must(http.MethodGet, "/api/assets?kind=domain", nil, nil).body, &assets); err != nil {
 		t.Fatal(err)

@@ -21,9 +21,6 @@ import (
 	"assay.dev/assay/internal/word/fault"
 )
 
-// tlsPath is the folder of certificates within the data folder.
-const tlsPath = "tls"
-
 // maxStreams bounds the calls that one HTTP/2 connection makes at once.
 const maxStreams = 100
 
@@ -98,7 +95,7 @@ func (a *App) authority(d tls.Deps, own []netip.AddrPort, allow []netip.Prefix) 
 		}
 	}
 	c := tls.ACMEConfig{
-		Folder: filepath.Join(a.data, tlsPath), Domains: a.cfg.TLSACMEDomains, Directory: a.cfg.TLSACMEDirectory,
+		Folder: filepath.Join(a.data, TLSFolder), Domains: a.cfg.TLSACMEDomains, Directory: a.cfg.TLSACMEDirectory,
 		Email: a.cfg.TLSACMEEmail, HTTP01: a.cfg.TLSACMEChallenge == config.ChallengeHTTP, AccountKeyID: a.cfg.TLSACMEAccountKeyID,
 	}
 	if a.cfg.TLSACMEAccountMAC != "" {
@@ -198,6 +195,6 @@ func SelfSigned(cfg config.Config, hosts []string, days int, replace bool) (tls.
 		return tls.SelfSigned{}, fmt.Errorf("finding the data folder: %w", err)
 	}
 	return tls.MakeSelfSigned(tls.Deps{Now: time.Now, Rand: rand.Reader}, tls.SelfSignedOrder{
-		Folder: filepath.Join(data, tlsPath), Hosts: hosts, Days: days, Replace: replace,
+		Folder: filepath.Join(data, TLSFolder), Hosts: hosts, Days: days, Replace: replace,
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"assay.dev/assay/internal/app"
+	"assay.dev/assay/internal/app/doctor"
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/tls/acmetest"
 )
@@ -64,10 +65,10 @@ func (c caller) health() (status int, tls check) {
 }
 
 // about returns the doctor's lines on TLS.
-func about(t *testing.T, cfg config.Config, ca string) map[string]app.Check {
+func about(t *testing.T, cfg config.Config, ca string) map[string]doctor.Check {
 	t.Helper()
-	out := map[string]app.Check{}
-	for _, c := range app.Doctor(t.Context(), cfg, ca) {
+	out := map[string]doctor.Check{}
+	for _, c := range doctor.Run(t.Context(), cfg, ca) {
 		if strings.HasPrefix(c.Name, "tls") {
 			out[c.Name] = c
 		}
@@ -157,7 +158,7 @@ func TestABrokenNewPairIsShownAndHarmsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := about(t, h.cfg, ""); d["tls"].State != app.CheckGood || d["tls certificate"].State != app.CheckGood || d["tls files"].State != app.CheckGood {
+	if d := about(t, h.cfg, ""); d["tls"].State != doctor.Good || d["tls certificate"].State != doctor.Good || d["tls files"].State != doctor.Good {
 		t.Errorf("the doctor says %+v", d)
 	}
 	if err := os.WriteFile(h.cfg.TLSKey, []byte("broken"), 0o600); err != nil {
@@ -171,7 +172,7 @@ func TestABrokenNewPairIsShownAndHarmsNobody(t *testing.T) {
 	if strings.Contains(tls.Reason, h.cfg.Data) {
 		t.Errorf("health tells a path: %s", tls.Reason)
 	}
-	if d := about(t, h.cfg, ""); d["tls files"].State != app.CheckBroken || d["tls"].State != app.CheckGood {
+	if d := about(t, h.cfg, ""); d["tls files"].State != doctor.Broken || d["tls"].State != doctor.Good {
 		t.Errorf("the doctor says %+v", d)
 	}
 	if !strings.Contains(h.log.String(), "the old one stays") {
@@ -187,37 +188,11 @@ func TestABrokenNewPairIsShownAndHarmsNobody(t *testing.T) {
 	}
 }
 
-func TestTheDoctorTellsATrustedChainFromAnUnknownOne(t *testing.T) {
-	t.Parallel()
-	h := secured(t)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.Rename(filepath.Join(h.cfg.Data, "tls", "ca.pem"), ca); err != nil {
-		t.Fatal(err)
-	}
-	if c := about(t, h.cfg, "")["tls certificate"]; c.State != app.CheckMissing || !strings.Contains(c.Detail, "--ca") {
-		t.Errorf("without its authority: %+v", c)
-	}
-	if c := about(t, h.cfg, ca)["tls certificate"]; c.State != app.CheckGood {
-		t.Errorf("with its authority: %+v", c)
-	}
-}
-
-func TestAPlainServerSaysSo(t *testing.T) {
+func TestAPlainServerTellsNothingOfTLS(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
-	if c := about(t, h.cfg, "")["tls"]; c.State != app.CheckMissing || !strings.Contains(c.Detail, "plain HTTP") {
-		t.Errorf("the doctor says %+v", c)
-	}
 	if body := h.call(http.MethodGet, "/api/status", nil).body; strings.Contains(string(body), `"tls"`) {
 		t.Errorf("status: %s", body)
-	}
-}
-
-func TestAProxyThatNobodyTrustsIsFound(t *testing.T) {
-	t.Parallel()
-	h := open(t, "", func(c *config.Config) { c.BehindTLSProxy = true })
-	if c := about(t, h.cfg, "")["tls"]; c.State != app.CheckBroken || !strings.Contains(c.Detail, "trusted_proxies") {
-		t.Errorf("the doctor says %+v", c)
 	}
 }
 
@@ -286,7 +261,7 @@ func gets(t *testing.T, challenge string) {
 		return tls.OK
 	})
 	d := about(t, h.cfg, "")
-	if c := d["tls acme"]; c.State != app.CheckGood || !strings.Contains(c.Detail, "renewal is due") {
+	if c := d["tls acme"]; c.State != doctor.Good || !strings.Contains(c.Detail, "renewal is due") {
 		t.Errorf("the doctor says %+v", c)
 	}
 	if c := d["tls certificate"]; !strings.Contains(c.Detail, "assay.example.com") || !strings.Contains(c.Detail, "Pebble") {

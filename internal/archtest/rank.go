@@ -65,7 +65,7 @@ func RankOf(pkg string) (Rank, bool) {
 		return Rank{Level: adapters}, true
 	case first == "web", name == "worker", name == "client":
 		return Rank{Level: edges}, true
-	case name == "app":
+	case name == "app", name == "app/programs", name == "app/doctor":
 		return Rank{Level: root}, true
 	case name == "cli":
 		return Rank{Level: command}, true
@@ -97,9 +97,9 @@ func MayImport(from, to string) (why string, ok bool) {
 	case lists:
 		return "a catalog imports its port and its adapters", t.Level <= domains || t.Level == adapters
 	case root:
-		return "app imports everything below it", t.Level < root && t.Level != kits
+		return "app and its parts import everything below them; app imports app/programs, app/doctor imports both", t.Level < root && t.Level != kits || partOfApp(from, to)
 	case command:
-		return "cli imports words, the domain, app, client, config and the simulator", t.Level <= domains || to == "internal/app" || to == "internal/client" || to == "internal/simulator"
+		return "cli imports words, the domain, app, app/doctor, client, config and the simulator", t.Level <= domains || to == "internal/app" || to == "internal/app/doctor" || to == "internal/client" || to == "internal/simulator"
 	case mains:
 		return "a main imports cli, or what the small verifier or the small sandbox needs", to == "internal/cli" || to == "internal/infra/runner/cell" || to == "internal/audit" || to == "internal/proof/evidence" || t.Level == words
 	}
@@ -110,6 +110,17 @@ func MayImport(from, to string) (why string, ok bool) {
 func sameAdapter(from, to string) bool {
 	e := engineOf(from)
 	return strings.HasPrefix(from, to+"/") || strings.HasPrefix(to, from+"/") || e != "" && e == engineOf(to)
+}
+
+// partOfApp lets the parts of the root build on each other in one line: app/programs ← app ← app/doctor.
+func partOfApp(from, to string) bool {
+	switch from {
+	case "internal/app":
+		return to == "internal/app/programs"
+	case "internal/app/doctor":
+		return to == "internal/app" || to == "internal/app/programs"
+	}
+	return false
 }
 
 // engineOf returns the id of the scan engine in whose folder a package lies, "" for others.

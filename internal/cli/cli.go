@@ -149,7 +149,7 @@ func tree(stdio IO) *cobra.Command {
 		id       string
 		commands []*cobra.Command
 	}{
-		{"server", []*cobra.Command{demo(stdio), serve(stdio), initialize(stdio), org(stdio), intel(stdio), certificates(stdio), engines(stdio), doctor(stdio), configuration(stdio)}},
+		{"server", []*cobra.Command{demo(stdio), serve(stdio), initialize(stdio), org(stdio), intel(stdio), certificates(stdio), engines(stdio), examine(stdio), configuration(stdio)}},
 		{"use", []*cobra.Command{scans(stdio), findings(stdio), cases(stdio), templates(stdio), vex(stdio), reports(stdio), webhooks(stdio), used(stdio), key(stdio)}},
 		{"proof", []*cobra.Command{logs(stdio), keys(stdio)}},
 	} {

@@ -99,7 +99,7 @@ func (stdio IO) showEngine(e app.EngineDetail) {
 		{"touches the target", yesNo(!e.Passive)},
 		{"licence", e.Licence},
 	}
-	if why := engineWay(e.EngineState); why != "" {
+	if why := engineWay(e.State); why != "" {
 		rows = append(rows, []string{"how", why})
 	}
 	if e.Install != "" {
@@ -161,7 +161,7 @@ func engineInstall(stdio IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && !(stdio.Terminal && term.IsTerminal(int(os.Stdin.Fd()))) {
+			if !yes && (!stdio.Terminal || !term.IsTerminal(int(os.Stdin.Fd()))) {
 				return usage{errors.New("the licence note wants an answer, and nobody can be asked here; read it with `assay engine show`, then give --yes")}
 			}
 			order := app.EngineOrder{ID: args[0], Method: method, Tell: func(line string) { stdio.said("%s", printable(line)) }}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"assay.dev/assay/internal/app"
+	"assay.dev/assay/internal/app/doctor"
 	"assay.dev/assay/internal/config"
 )
 
@@ -102,7 +103,7 @@ func initialize(stdio IO) *cobra.Command {
 	return c
 }
 
-func doctor(stdio IO) *cobra.Command {
+func examine(stdio IO) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Say which engines, databases and protections work here, and how to get the missing ones", Args: cobra.NoArgs,
@@ -111,7 +112,7 @@ func doctor(stdio IO) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			checks := app.Doctor(cmd.Context(), cfg, stdio.authority())
+			checks := doctor.Run(cmd.Context(), cfg, stdio.authority())
 			if asJSON {
 				if err := stdio.json(checks); err != nil {
 					return err
@@ -124,7 +125,7 @@ func doctor(stdio IO) *cobra.Command {
 				stdio.prose([]string{"STATE", "WHAT", "DETAIL"}, rows)
 			}
 			for _, c := range checks {
-				if c.State == app.CheckBroken {
+				if c.State == doctor.Broken {
 					return exit{exitBad}
 				}
 			}

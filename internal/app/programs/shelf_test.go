@@ -1,4 +1,4 @@
-package app
+package programs_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"assay.dev/assay/internal/app/programs"
 	"assay.dev/assay/internal/config"
 )
 
@@ -23,26 +24,26 @@ func TestOperatorsFoldersAreOpenedByTheirNames(t *testing.T) {
 	if err := errors.Join(os.WriteFile(filepath.Join(folder, "x"), []byte("y"), 0o600), os.Symlink(folder, link)); err != nil {
 		t.Fatal(err)
 	}
-	s := newShelf(config.Config{TrivyDB: link})
-	tree, err := s.data("trivy_db")
+	s := programs.NewShelf(config.Config{TrivyDB: link})
+	tree, err := s.Data("trivy_db")
 	if err != nil || filepath.Base(tree.Dir) != "db-7" {
 		t.Fatalf("%+v, %v: a program must be shown the folder and not the link", tree, err)
 	}
 	if b, err := fs.ReadFile(tree.FS, "x"); string(b) != "y" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if tree, err := s.data("nuclei_templates"); err != nil || filepath.Base(tree.Dir) != "nuclei-templates" {
+	if tree, err := s.Data("nuclei_templates"); err != nil || filepath.Base(tree.Dir) != "nuclei-templates" {
 		t.Errorf("%+v, %v: the program's own folder is the default", tree, err)
 	}
 	for _, name := range []string{"", "other", "../trivy_db"} {
-		if _, err := s.data(name); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.Data(name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := newShelf(config.Config{}).data("trivy_db"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := programs.NewShelf(config.Config{}).Data("trivy_db"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that isn't there: %v", err)
 	}
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,9 +1,10 @@
-package app
+package programs
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,6 +19,14 @@ import (
 	"assay.dev/assay/internal/scan/engine/catalog"
 	"assay.dev/assay/internal/word/fault"
 )
+
+// checkTime bounds the question whether one engine can run.
+const checkTime = 30 * time.Second
+
+// Nowhere is what a program connects by while it is only asked: every address is refused.
+func Nowhere(context.Context, string, string) (net.Conn, error) {
+	return nil, fault.New(fault.Forbidden, fault.CodeTargetForbidden, "a check connects to nothing")
+}
 
 // bench is what engines are asked and installed with, without a server.
 type bench struct {
@@ -34,7 +43,7 @@ func newBench(cfg config.Config, tell func(string)) (*bench, error) {
 		return nil, fault.New(fault.Internal, fault.CodeInternal, "no folder for temporary files").Because(err)
 	}
 	b := &bench{cfg: cfg, scratch: scratch}
-	if b.run, err = runner.New(runnerConfig(cfg, filepath.Join(scratch, "runs"), runner.Mark(scratch))); err != nil {
+	if b.run, err = runner.New(RunnerConfig(cfg, filepath.Join(scratch, "runs"), runner.Mark(scratch))); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	allow, err := config.Prefixes(cfg.EgressAllow)
@@ -42,7 +51,7 @@ func newBench(cfg config.Config, tell func(string)) (*bench, error) {
 		return nil, errors.Join(err, b.close())
 	}
 	b.install = install.New(install.Deps{
-		Dir: enginesDir(cfg), Start: b.start, Web: egress.NewTransport(egress.TransportConfig{Allow: allow}), Now: time.Now,
+		Dir: Dir(cfg), Start: b.start, Web: egress.NewTransport(egress.TransportConfig{Allow: allow}), Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Root: os.Geteuid() == 0, Tell: tell,
 	})
 	return b, nil
@@ -88,22 +97,22 @@ func (b *bench) ask(ctx context.Context, e engine.Engine) engine.Availability {
 	}
 	defer func() { _ = files.Close() }()
 	log := slog.New(slog.DiscardHandler)
-	proxy := egress.NewProxy(nowhere, log)
+	proxy := egress.NewProxy(Nowhere, log)
 	proc := b.run.Launcher(runner.Run{Scan: id, Work: work, Proxy: proxy.Serve})
-	kept := newShelf(b.cfg)
-	defer func() { _ = errors.Join(proc.Close(), proxy.Close(), kept.close()) }()
-	ctx, cancel := context.WithTimeout(ctx, engineCheckTime)
+	kept := NewShelf(b.cfg)
+	defer func() { _ = errors.Join(proc.Close(), proxy.Close(), kept.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	return checker.Check(ctx, engine.Env{
-		Proc: proc, Proxy: proc.ProxyAddress, Work: work, Files: files, Now: time.Now, Log: log, Data: kept.data, Progress: func(int, string) {},
+		Proc: proc, Proxy: proc.ProxyAddress, Work: work, Files: files, Now: time.Now, Log: log, Data: kept.Data, Progress: func(int, string) {},
 	})
 }
 
 // state returns an engine's state.
-func (b *bench) state(ctx context.Context, e engine.Engine) EngineState {
+func (b *bench) state(ctx context.Context, e engine.Engine) State {
 	m := e.Manifest()
 	a := b.ask(ctx, e)
-	s := EngineState{ID: m.ID, Title: m.Title, Program: m.Program, Available: a.Available, Version: a.Version, Reason: a.Reason}
+	s := State{ID: m.ID, Title: m.Title, Program: m.Program, Available: a.Available, Version: a.Version, Reason: a.Reason}
 	if r, ok, err := b.install.Installed(m.ID); ok && err == nil {
 		s.Installed = &r
 	}
@@ -114,9 +123,9 @@ func (b *bench) state(ctx context.Context, e engine.Engine) EngineState {
 }
 
 // states asks all engines, some at a time.
-func (b *bench) states(ctx context.Context) []EngineState {
+func (b *bench) states(ctx context.Context) []State {
 	engines := catalog.All()
-	out := make([]EngineState, len(engines))
+	out := make([]State, len(engines))
 	var all sync.WaitGroup
 	turns := make(chan struct{}, max(2, runtime.NumCPU()))
 	for i, e := range engines {

@@ -1,11 +1,8 @@
-package app
+package doctor
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,88 +11,33 @@ import (
 	"strings"
 	"time"
 
+	"assay.dev/assay/internal/app"
 	"assay.dev/assay/internal/config"
 	"assay.dev/assay/internal/infra/tls"
 	"assay.dev/assay/internal/word/fault"
 )
 
-// probeTimeout bounds the doctor's handshake.
+// probeTimeout bounds one handshake.
 const probeTimeout = 5 * time.Second
-
-// running is what a server tells the doctor over the operator's socket.
-type running struct {
-	Address   string    `json:"address"` // that it listens on; empty = none
-	Name      string    `json:"name"`    // of the host as clients call it; empty = not known
-	TLS       bool      `json:"tls"`
-	PQOnly    bool      `json:"pqOnly"`
-	Proxy     string    `json:"proxy"`   // the public address of a TLS proxy in front, "" where there is none
-	Trusted   bool      `json:"trusted"` // proxies are named
-	Source    string    `json:"source"`
-	Temporary bool      `json:"temporary"`
-	Problem   string    `json:"problem"`
-	Cause     string    `json:"cause"`
-	Since     time.Time `json:"since"`
-	Next      time.Time `json:"next"`
-}
-
-// tell says how this server is reached and how its certificate stands.
-func (a *App) tell() running {
-	r := running{TLS: a.tls.source != nil, PQOnly: a.cfg.TLSPQOnly, Trusted: len(a.cfg.TrustedProxies) > 0}
-	if a.listener != nil {
-		r.Address = a.listener.Addr().String()
-	}
-	if u, err := url.Parse(a.cfg.PublicURL); err == nil {
-		r.Name = u.Hostname()
-	}
-	if r.Name == "" && a.cfg.ACME() {
-		r.Name = a.cfg.TLSACMEDomains[0]
-	}
-	if a.cfg.BehindTLSProxy && !r.TLS {
-		r.Proxy = a.cfg.PublicURL
-		if r.Proxy == "" {
-			r.Proxy = "unknown"
-		}
-	}
-	if r.TLS {
-		st := a.tls.source.State()
-		r.Source, r.Temporary, r.Problem, r.Cause, r.Since, r.Next = st.Source, st.Temporary, st.Problem, st.Cause, st.Since, st.Next
-	}
-	return r
-}
-
-// serverState is the act behind the doctor's question.
-func serverState(_ context.Context, g *ground, _ struct{}) (running, error) {
-	if g.tell == nil {
-		return running{}, errNoServer
-	}
-	return g.tell(), nil
-}
 
 // checkTLS shakes hands with the running server, and says what was agreed on and how the certificate stands.
 func checkTLS(ctx context.Context, cfg config.Config, ca string) []Check {
-	var answer bytes.Buffer
-	err := callSocket(ctx, cfg, "server", []byte("{}"), &answer)
-	if errors.Is(err, errNoServer) {
-		return []Check{checkAtRest(cfg)}
-	}
-	var r running
-	if err == nil {
-		err = json.Unmarshal(answer.Bytes(), &r)
-	}
-	if err != nil {
-		return []Check{{Name: "tls", State: CheckBroken, Detail: fault.Of(err).Text}}
-	}
+	r, runs, err := app.NewOperator(cfg).Server(ctx)
 	switch {
+	case err != nil:
+		return []Check{{Name: "tls", State: Broken, Detail: fault.Of(err).Text}}
+	case !runs:
+		return []Check{checkAtRest(cfg)}
 	case r.Address == "":
-		return []Check{{Name: "tls", State: CheckGood, Detail: "this server has no api role, so it serves nothing"}}
+		return []Check{{Name: "tls", State: Good, Detail: "this server has no api role, so it serves nothing"}}
 	case r.Proxy != "":
 		return checkProxy(ctx, r, cfg, ca)
 	case !r.TLS:
-		return []Check{{Name: "tls", State: CheckMissing, Detail: "plain HTTP on loopback only, nothing is encrypted; set tls_cert and tls_key or tls_acme_domains, `assay tls self-signed` makes a certificate to try"}}
+		return []Check{{Name: "tls", State: Missing, Detail: "plain HTTP on loopback only, nothing is encrypted; set tls_cert and tls_key or tls_acme_domains, `assay tls self-signed` makes a certificate to try"}}
 	}
-	roots, err := doctorRoots(cfg, ca)
+	roots, err := authorities(cfg, ca)
 	if err != nil {
-		return []Check{{Name: "tls", State: CheckBroken, Detail: fault.Of(err).Text}}
+		return []Check{{Name: "tls", State: Broken, Detail: fault.Of(err).Text}}
 	}
 	checks := shake(ctx, reachable(r.Address), tls.Question{Name: r.Name, Roots: roots, Now: time.Now})
 	return append(checks, checkSource(r))
@@ -103,22 +45,22 @@ func checkTLS(ctx context.Context, cfg config.Config, ca string) []Check {
 
 // checkAtRest looks at what a server would serve.
 func checkAtRest(cfg config.Config) Check {
-	c := Check{Name: "tls", State: CheckMissing, Detail: "no server runs on this data folder, so nothing was negotiated"}
+	c := Check{Name: "tls", State: Missing, Detail: "no server runs on this data folder, so nothing was negotiated"}
 	switch {
 	case cfg.ACME():
-		st, err := tls.Peek(filepath.Join(cfg.Data, tlsPath), cfg.TLSACMEDirectory)
+		st, err := tls.Peek(filepath.Join(cfg.Data, app.TLSFolder), cfg.TLSACMEDirectory)
 		if err != nil {
 			c.Detail += "; the stored certificate can't be read: " + err.Error()
 		} else if st.Leaf != nil {
 			c.Detail += "; the stored certificate " + validity(st.Leaf.NotAfter, time.Now())
 		}
 		if st.Problem != "" {
-			c.State, c.Detail = CheckBroken, c.Detail+"; "+st.Problem+" ("+st.Cause+")"
+			c.State, c.Detail = Broken, c.Detail+"; "+st.Problem+" ("+st.Cause+")"
 		}
 	case cfg.TLS():
 		f, err := tls.NewFiles(tls.Deps{Now: time.Now}, tls.FilesConfig{Cert: cfg.TLSCert, Key: cfg.TLSKey})
 		if err != nil {
-			return Check{Name: "tls", State: CheckBroken, Detail: fault.Of(err).Text}
+			return Check{Name: "tls", State: Broken, Detail: fault.Of(err).Text}
 		}
 		c.Detail += "; the certificate in the files " + validity(f.State().Leaf.NotAfter, time.Now())
 	}
@@ -126,21 +68,21 @@ func checkAtRest(cfg config.Config) Check {
 }
 
 // checkProxy looks at the proxy that stands in front, where the settings say how it is reached.
-func checkProxy(ctx context.Context, r running, cfg config.Config, ca string) []Check {
+func checkProxy(ctx context.Context, r app.ServerState, cfg config.Config, ca string) []Check {
 	if !r.Trusted {
-		return []Check{{Name: "tls", State: CheckBroken, Detail: "behind_tls_proxy is set but trusted_proxies names none, so every request is refused as plain HTTP"}}
+		return []Check{{Name: "tls", State: Broken, Detail: "behind_tls_proxy is set but trusted_proxies names none, so every request is refused as plain HTTP"}}
 	}
 	u, err := url.Parse(r.Proxy)
 	if err != nil || u.Scheme != "https" {
-		return []Check{{Name: "tls", State: CheckMissing, Detail: "a proxy does TLS; set public_url to its https address, and doctor asks it what it negotiates"}}
+		return []Check{{Name: "tls", State: Missing, Detail: "a proxy does TLS; set public_url to its https address, and doctor asks it what it negotiates"}}
 	}
 	address := u.Host
 	if u.Port() == "" {
 		address = net.JoinHostPort(u.Hostname(), "443")
 	}
-	roots, err := doctorRoots(cfg, ca)
+	roots, err := authorities(cfg, ca)
 	if err != nil {
-		return []Check{{Name: "tls", State: CheckBroken, Detail: fault.Of(err).Text}}
+		return []Check{{Name: "tls", State: Broken, Detail: fault.Of(err).Text}}
 	}
 	checks := shake(ctx, address, tls.Question{Name: u.Hostname(), Roots: roots, Now: time.Now, Legacy: true})
 	for i := range checks {
@@ -155,34 +97,34 @@ func shake(ctx context.Context, address string, q tls.Question) []Check {
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return []Check{{Name: "tls", State: CheckBroken, Detail: "no connection to the server's own address: " + err.Error()}}
+		return []Check{{Name: "tls", State: Broken, Detail: "no connection to the server's own address: " + err.Error()}}
 	}
 	n, err := tls.Probe(ctx, conn, q)
 	if err != nil {
-		return []Check{{Name: "tls", State: CheckBroken, Detail: fault.Of(err).Text}}
+		return []Check{{Name: "tls", State: Broken, Detail: fault.Of(err).Text}}
 	}
 	return []Check{agreed(n), presented(n, time.Now())}
 }
 
 func agreed(n tls.Negotiated) Check {
-	c := Check{Name: "tls", State: CheckGood, Data: n}
+	c := Check{Name: "tls", State: Good, Data: n}
 	kind := "hybrid post-quantum"
 	if !n.PostQuantum {
 		kind = "not post-quantum"
-		c.State = CheckMissing
+		c.State = Missing
 	}
 	c.Detail = fmt.Sprintf("%s, %s, key exchange %s (%s), %s", n.Version, n.CipherSuite, n.KeyExchange, kind, n.Protocol)
 	return c
 }
 
 func presented(n tls.Negotiated, now time.Time) Check {
-	c := Check{Name: "tls certificate", State: CheckGood}
+	c := Check{Name: "tls certificate", State: Good}
 	c.Detail = fmt.Sprintf("%s for %s, issued by %s, %s", n.Subject, strings.Join(n.Names, " "), n.Issuer, validity(n.NotAfter, now))
 	switch {
 	case n.Expired:
-		c.State = CheckBroken
+		c.State = Broken
 	case !n.ChainValid:
-		c.State = CheckMissing
+		c.State = Missing
 		c.Detail += "; this machine doesn't trust it: " + n.ChainProblem + "; clients need its authority (--ca FILE)"
 	default:
 		c.Detail += "; the chain is valid"
@@ -191,15 +133,15 @@ func presented(n tls.Negotiated, now time.Time) Check {
 }
 
 // checkSource says whether the certificate can be replaced when its time comes.
-func checkSource(r running) Check {
-	c := Check{Name: "tls " + r.Source, State: CheckGood, Detail: "followed when the files change"}
+func checkSource(r app.ServerState) Check {
+	c := Check{Name: "tls " + r.Source, State: Good, Detail: "followed when the files change"}
 	if r.Source == tls.SourceACME {
 		c.Detail = "renewal is due at " + r.Next.UTC().Format(time.RFC3339)
 	}
 	if r.Problem == "" {
 		return c
 	}
-	c.State, c.Detail = CheckBroken, r.Problem
+	c.State, c.Detail = Broken, r.Problem
 	if r.Cause != "" {
 		c.Detail += " (" + r.Cause + ")"
 	}
@@ -219,10 +161,10 @@ func validity(until, now time.Time) string {
 	return fmt.Sprintf("expires at %s (%d days)", until.UTC().Format(time.RFC3339), int(until.Sub(now).Hours()/24))
 }
 
-// doctorRoots are the authorities that the doctor trusts: those of the file that it is given, else those of `assay tls
+// authorities are those that the doctor trusts: those of the file that it is given, else those of `assay tls
 // self-signed` where the server's files are its, else the system's.
-func doctorRoots(cfg config.Config, ca string) (*x509.CertPool, error) {
-	own := filepath.Join(cfg.Data, tlsPath, "ca.pem")
+func authorities(cfg config.Config, ca string) (*x509.CertPool, error) {
+	own := filepath.Join(cfg.Data, app.TLSFolder, "ca.pem")
 	if ca == "" && exists(own) {
 		system, err := x509.SystemCertPool()
 		if err != nil {

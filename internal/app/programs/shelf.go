@@ -1,4 +1,4 @@
-package app
+package programs
 
 import (
 	"errors"
@@ -11,17 +11,18 @@ import (
 	"assay.dev/assay/internal/scan/engine"
 )
 
-// shelf opens the operator's folders that engines judge by, for one run.
-type shelf struct {
+// Shelf opens the operator's folders that engines judge by, for one run. Its methods are safe for concurrent use; whoever
+// made it closes it.
+type Shelf struct {
 	folders map[string]string // by their names in the configuration
 
 	mu   sync.Mutex
 	open []*os.Root
 }
 
-// newShelf names the folders: what is configured, else where the engines' programs keep theirs for this user.
-func newShelf(c config.Config) *shelf {
-	s := &shelf{folders: map[string]string{"trivy_db": c.TrivyDB, "nuclei_templates": c.NucleiTemplates}}
+// NewShelf names the folders: what is configured, else where the engines' programs keep theirs for this user.
+func NewShelf(c config.Config) *Shelf {
+	s := &Shelf{folders: map[string]string{"trivy_db": c.TrivyDB, "nuclei_templates": c.NucleiTemplates}}
 	if cache, err := os.UserCacheDir(); err == nil && c.TrivyDB == "" {
 		s.folders["trivy_db"] = filepath.Join(cache, "trivy")
 	}
@@ -31,8 +32,8 @@ func newShelf(c config.Config) *shelf {
 	return s
 }
 
-// data implements engine.Env.Data.
-func (s *shelf) data(name string) (engine.Tree, error) {
+// Data implements engine.Env.Data. A name that has no folder is fs.ErrNotExist.
+func (s *Shelf) Data(name string) (engine.Tree, error) {
 	dir := s.folders[name]
 	if dir == "" {
 		return engine.Tree{}, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -52,7 +53,8 @@ func (s *shelf) data(name string) (engine.Tree, error) {
 	return engine.Tree{Dir: dir, FS: root.FS()}, nil
 }
 
-func (s *shelf) close() error {
+// Close closes what Data opened.
+func (s *Shelf) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
