@@ -52,7 +52,7 @@ func placeSandbox() {
 	if err != nil {
 		panic(err)
 	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(own), "assay-sandbox"), program, 0o755); err != nil { //nolint:gosec // a program is to be run
+	if err := os.WriteFile(filepath.Join(filepath.Dir(own), "assay-sandbox"), program, 0o755); err != nil {
 		panic(err)
 	}
 }

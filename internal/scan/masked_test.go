@@ -39,7 +39,10 @@ func TestCredentialsNeverReachTheDiskButAreKnownAgain(t *testing.T) {
 			return engine.Verdict{Outcome: engine.Complete}, nil
 		}
 		r.engine.parse = func(raw io.Reader, req engine.Request, yield func(engine.Item) error) (finding.Coverage, error) {
-			var line struct{ File, Content string }
+			var line struct {
+				File    string `json:"file"`
+				Content string `json:"content"`
+			}
 			if err := json.NewDecoder(bufio.NewReader(raw)).Decode(&line); err != nil {
 				return finding.Coverage{}, err
 			}

@@ -126,7 +126,7 @@ func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request) {
 	}
 	p.tunnels.Add(1)
 	defer p.tunnels.Done()
-	stop := context.AfterFunc(p.ctx, func() { _ = errors.Join(up.Close(), down.Close()) })
+	stop := context.AfterFunc(p.ctx, func() { _ = errors.Join(up.Close(), down.Close()) }) //nolint:contextcheck // a tunnel ends with the proxy, not with the request that began it
 	defer stop()
 	_ = down.SetDeadline(time.Time{}) // the server's own deadline was for the head
 	if _, err := io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {

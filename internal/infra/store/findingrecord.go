@@ -113,7 +113,7 @@ func (r *recording) readKnown(ctx context.Context, seen []scan.Seen) error {
 // look notes one observation. A second place of the same weakness in the same scan leaves the finding as the first one
 // made it, so that a re-scan of the same report changes nothing.
 func (r *recording) look(o *scan.Seen) error {
-	doc, err := json.Marshal(observationDoc(o.Observation))
+	doc, err := json.Marshal(observationDoc(o.Observation)) //nolint:gosec // Secret is a keyed fingerprint
 	if err != nil {
 		return internal("a finding can't be written", err)
 	}

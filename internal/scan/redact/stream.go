@@ -46,7 +46,6 @@ type Stream struct {
 	escaped bool   // JSON: behind a backslash
 	quote   byte   // XML: what ends the attribute's value
 	tag     bool   // XML: within a tag
-	key     bool   // Plain: within a private key
 	name    []byte // of the value to come: a JSON member, an XML element
 	last    []byte // JSON: the last text, which a colon makes the name
 }
@@ -91,7 +90,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 // run returns how many bytes at the beginning of p do nothing but lengthen the text that is held, well below its bound.
 func (s *Stream) run(p []byte) int {
 	p = p[:min(len(p), max(maxHeld-1-len(s.held), 0))]
-	n := -1
+	var n int
 	switch {
 	case s.syntax == Plain:
 		n = bytes.IndexByte(p, '\n')
@@ -180,7 +179,7 @@ const shortest = 20
 // idle reports whether nothing in a short text can be a credential: it has no name, is no token, and holds none of the
 // signs between a name and its value.
 func (s *Stream) idle(raw []byte) bool {
-	return len(raw) < shortest && s.known == nil && len(s.name) == 0 && bytes.IndexAny(raw, `:=&\`) < 0
+	return len(raw) < shortest && s.known == nil && len(s.name) == 0 && !bytes.ContainsAny(raw, `:=&\`)
 }
 
 // remember notes a text that may turn out to be a name.

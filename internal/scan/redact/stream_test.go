@@ -63,7 +63,7 @@ func TestDocumentsStayWellFormed(t *testing.T) {
 	} {
 		for _, size := range []int{1, 3, 7, 1 << 20} {
 			got := through(t, c.in, c.syntax, size, nil)
-			if got != c.want && !(strings.Contains(c.in, `\r\n`) && strings.Contains(got, "sid=[masked]")) {
+			if got != c.want && (!strings.Contains(c.in, `\r\n`) || !strings.Contains(got, "sid=[masked]")) {
 				t.Errorf("in pieces of %d:\n%s\nbecame\n%s\nwant\n%s", size, c.in, got, c.want)
 			}
 		}

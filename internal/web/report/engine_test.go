@@ -37,7 +37,7 @@ func fixtures(t *testing.T) map[string][]scan.Result {
 		if !bytes.HasPrefix(text, []byte("{")) {
 			into = &doc.Findings // engines that tell nothing else
 		}
-		if err := json.Unmarshal(text, into); err != nil { //nolint:musttag // golden files name fields as Go does, matched in any case
+		if err := json.Unmarshal(text, into); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		parts := strings.Split(filepath.ToSlash(name), "/")
