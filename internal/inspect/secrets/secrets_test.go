@@ -135,3 +135,27 @@ func BenchmarkSource(b *testing.B) {
 		b.ReportMetric(float64(n), "leaks")
 	}
 }
+
+func TestAPrivateKeyHasOneFingerprintWhateverItIsWrittenIn(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("MIIEpAIBAAKCAQEA04up8hoqzS1x", 4)
+	head, tail := join("-----BEGIN RSA ", "PRIVATE KEY-----"), join("-----END RSA ", "PRIVATE KEY-----")
+	lines := body[:64] + "\n" + body[64:]
+	s := secrets.New()
+	for name, text := range map[string]string{
+		"lines":          head + "\n" + lines + "\n" + tail + "\n",
+		"lines of DOS":   head + "\r\n" + strings.ReplaceAll(lines, "\n", "\r\n") + "\r\n" + tail + "\r\n",
+		"indented":       "key: |\n  " + head + "\n  " + strings.ReplaceAll(lines, "\n", "\n  ") + "\n  " + tail + "\n",
+		"a text of JSON": `{"key":"` + head + `\n` + strings.ReplaceAll(lines, "\n", `\n`) + `\n` + tail + `\n"}`,
+	} {
+		var given []string
+		s.Scan("a.txt", []byte(text), func(v string) string { given = append(given, v); return "x" }, func(l secrets.Leak) {
+			if l.Rule != "private-key" {
+				given = given[:len(given)-1]
+			}
+		})
+		if diff := cmp.Diff([]string{body}, given); diff != "" {
+			t.Errorf("%s: values for fingerprints (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -97,7 +97,11 @@ type leak struct {
 	Severity  string
 	Title     string
 	StartLine int
+	EndLine   int
 	Match     string
+	Offset    *int // where the secret begins in its file; older releases don't say
+	// AssayFingerprint is not Trivy's: the run adds it where it found the value.
+	AssayFingerprint string
 }
 
 // licence is one licence text or declaration.
@@ -124,13 +128,19 @@ var errEnd = errors.New("the report ends early")
 
 // read walks a report and holds one element of it at a time. A document that isn't whole ends the reading without an
 // error. Errors are the source's own and those of the events.
-func read(r io.Reader, ev events) error {
+func read(r io.Reader, ev events) error { return newWalker(r, ev).walk() }
+
+func newWalker(r io.Reader, ev events) *walker {
 	src := &source{r: r}
-	w := walker{src: src, dec: json.NewDecoder(src), ev: ev}
+	return &walker{src: src, dec: json.NewDecoder(src), ev: ev}
+}
+
+// walk is read.
+func (w *walker) walk() error {
 	err := w.document()
 	switch {
-	case src.err != nil:
-		return src.err
+	case w.src.err != nil:
+		return w.src.err
 	case errors.Is(err, errEnd):
 		return nil
 	}

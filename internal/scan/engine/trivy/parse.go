@@ -219,6 +219,7 @@ func (p *parser) leak(at section, l leak) error {
 		return nil
 	}
 	left, _, _ := strings.Cut(l.Match, "*")
+	left, _, _ = strings.Cut(left, "[masked") // what keeps raw output may mask once more, by the name before the value
 	left = clip(left, 80)
 	discern := p.ordinal(at, rule+"\x00"+textHash(left))[len(rule)+1:]
 	if p.whole(at) {
@@ -230,6 +231,7 @@ func (p *parser) leak(at section, l leak) error {
 		Severity:    severity(l.Severity), Confidence: finding.Firm, Category: finding.CategorySecret, CWE: []int{798}, Location: p.at,
 		Evidence:    strings.TrimSpace(left) + " ********",
 		Remediation: "Revoke the secret and make a new one, then take it out of the target and its history.",
+		Secret:      printOf(l.AssayFingerprint),
 	}
 	o.Location.File = p.file(at, "")
 	if o.Location.File != "" {

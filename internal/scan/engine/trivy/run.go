@@ -1,9 +1,11 @@
 package trivy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -64,6 +66,7 @@ type runner struct {
 	raw     engine.Artifact
 	plan    plan
 	reads   []string
+	tree    fs.FS // of folders and repositories
 	db      database
 	hasDB   bool
 	version string
@@ -83,7 +86,7 @@ func (r *runner) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.plan.target, r.reads = tree.Dir, []string{tree.Dir}
+		r.plan.target, r.reads, r.tree = tree.Dir, []string{tree.Dir}, tree.FS
 	} else if err := r.signIn(); err != nil {
 		return err
 	}
@@ -140,9 +143,12 @@ func (r *runner) launch(ctx context.Context) error {
 	}
 	r.shape, r.log = shape{}, logTail{progress: r.env.Progress}
 	r.env.Progress(10, "looking")
-	p.Stdout, p.Stderr = io.MultiWriter(r.raw, &r.shape), &r.log
+	out, ended := r.output()
+	p.Stdout, p.Stderr = io.MultiWriter(out, &r.shape), &r.log
 	var err error
-	if r.exit, err = r.env.Proc.Launch(ctx, p); err != nil {
+	r.exit, err = r.env.Proc.Launch(ctx, p)
+	failed := ended()
+	if err = cmp.Or(err, failed); err != nil {
 		return missing(err)
 	}
 	if !r.shape.whole() && !r.exit.Canceled {

