@@ -49,9 +49,10 @@ func (m Mark) of(credential string) string {
 	return m(credential)
 }
 
-// isMark reports whether s begins with a mark.
+// isMark reports whether s begins with a mark, or was blotted out by somebody else: a fingerprint of asterisks would tie
+// together what has nothing in common.
 func isMark(s string) bool {
-	return strings.HasPrefix(s, "[masked]") || strings.HasPrefix(s, "[masked:")
+	return strings.HasPrefix(s, "[masked]") || strings.HasPrefix(s, "[masked:") || strings.Trim(s, "*•…") == ""
 }
 
 // Text returns s with what looks like a credential replaced: values of Authorization, Cookie and API-key headers, user

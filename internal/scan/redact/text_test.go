@@ -46,7 +46,7 @@ func TestCredentialsAreReplaced(t *testing.T) {
 func TestOtherTextIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		"", "Password: the form sends it in clear text", "The cookie has no Secure attribute", "token: none", "HttpOnly flag is not set in the cookie : session", "Cookie: see below = here", "pwd=ab", "see https://example.org/a@b",
+		"", "Password: the form sends it in clear text", "The cookie has no Secure attribute", "token: none", "API_TOKEN=********", `{"password":"******"}`, "Authorization: Bearer ****", "HttpOnly flag is not set in the cookie : session", "Cookie: see below = here", "pwd=ab", "see https://example.org/a@b",
 		"-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "mailto:bob@example.org", "AKIA is a prefix", "eyJ short", "Set-Cookie",
 		"ssh-rsa AAAAB3NzaC1yc2E", "a = b", "http://example.org:80/x", "git://host/a:b@c", "authorization is missing",
 	} {
