@@ -99,6 +99,8 @@ type Observation struct {
 	Name       string
 	Attributes json.RawMessage
 	Source     string
+	// Aside keeps the attributes with the scan only: the inventory's own stay as they are.
+	Aside bool `json:",omitempty"`
 }
 
 // Query filters a list. Empty fields don't filter. Q is free text over name and note: its total is unknown.

@@ -82,6 +82,7 @@ func (in *intake) read(ctx context.Context) error {
 	if err := in.flushFindings(ctx); err != nil {
 		return err
 	}
+	in.own()
 	return in.flushAssets(ctx)
 }
 
@@ -160,11 +161,24 @@ func (in *intake) asset(ctx context.Context, o asset.Observation) error {
 	if len(o.Attributes) > asset.MaxAttributes || !bytes.HasPrefix(o.Attributes, []byte("{")) || !json.Valid(o.Attributes) {
 		o.Attributes = nil
 	}
+	o = o.Resolved(in.e.req.Target, in.e.req.Addrs)
 	in.assets = append(in.assets, o)
 	if len(in.assets) == assetChunk {
 		return in.flushAssets(ctx)
 	}
 	return nil
+}
+
+// own adds the target's host, with what its name resolved to, to the assets of a run that reached it and names none.
+func (in *intake) own() {
+	t := in.e.req.Target
+	if in.e.Outcome != engine.Complete && in.e.Outcome != engine.Partial || in.known[string(asset.KindHost)+" "+t.Host()] {
+		return
+	}
+	o := asset.Observation{Kind: asset.KindHost, Name: t.Host(), Source: in.r.scan.Engine, Aside: true}.Resolved(t, in.e.req.Addrs)
+	if o.Attributes != nil {
+		in.assets = append(in.assets, o)
+	}
 }
 
 func (in *intake) flushFindings(ctx context.Context) error {

@@ -308,8 +308,12 @@ func (t *Tx) ObserveAssets(ctx context.Context, obs []asset.Observation, at time
 			continue
 		}
 		fresh[key] = t.s.cfg.IDs.New()
+		attributes := rawOrNull(o.Attributes)
+		if o.Aside {
+			attributes = rawOrNull(nil)
+		}
 		rows = append(rows, []any{
-			fresh[key], string(o.Kind), o.Name, "", "[]", rawOrNull(o.Attributes), o.Source, "active", us, us, us, us,
+			fresh[key], string(o.Kind), o.Name, "", "[]", attributes, o.Source, "active", us, us, us, us,
 		})
 	}
 	slices.SortFunc(rows, func(a, b []any) int { // one order for all, so that two scans don't wait for each other

@@ -17,7 +17,7 @@ import (
 )
 
 // Scheme is the version of the grouping. Keys begin with it; another version means that all cases are formed anew.
-const Scheme = "c2"
+const Scheme = "c3"
 
 // Member is one finding that may belong with others. It must have passed finding.Clean.
 type Member struct {
@@ -33,7 +33,7 @@ type Member struct {
 
 // Case is one real issue: at least one member. Members that nothing ties to others are cases of one.
 type Case struct {
-	// Key is stable over calls as long as what ties the case together stays: "c2:" + hex.
+	// Key is stable over calls as long as what ties the case together stays: "c3:" + hex.
 	Key     string
 	Kind    Kind
 	Asset   string   // canonical name of what it is on; empty where findings name none, or several (a secret)

@@ -109,6 +109,16 @@ func TestWhatBelongsTogether(t *testing.T) {
 	config := func(id, engine, rule, discern, url string, cwe int) correlation.Member {
 		return seen(id, engine, rule, finding.Observation{Title: id, Category: finding.CategoryConfig, CWE: []int{cwe}, Discern: discern, Location: at(url, "")})
 	}
+	tls := func(id, engine, rule string, cwe int) correlation.Member {
+		return seen(id, engine, rule, finding.Observation{
+			Title: "certificate", Category: finding.CategoryTLS, CWE: []int{cwe}, Discern: sum, Location: finding.Location{Host: "h.example", Port: 443},
+		})
+	}
+	port := func(id, engine, rule, discern string, number, cwe int) correlation.Member {
+		return seen(id, engine, rule, finding.Observation{
+			Title: id, Category: finding.CategoryExposure, CWE: []int{cwe}, Discern: discern, Location: finding.Location{Host: "h.example", Port: number, Protocol: "tcp"},
+		})
+	}
 	leak := func(id, engine, secret, file string) correlation.Member {
 		return seen(id, engine, "secret", finding.Observation{Title: id, Category: finding.CategorySecret, Secret: secret, Location: finding.Location{File: file}})
 	}
@@ -191,6 +201,47 @@ func TestWhatBelongsTogether(t *testing.T) {
 		"a certificate on two hosts": {
 			[]correlation.Member{cert("a", "nmap", "h.example", 443, 298), cert("b", "nmap", "i.example", 443, 298)},
 			[]string{"a", "b"},
+		},
+		"flaws of one certificate that engines give one CWE id": {
+			[]correlation.Member{
+				tls("a", "sentinel", "cert-not-yet-valid", 295), tls("b", "nmap", "ssl-cert-not-yet-valid", 298), tls("c", "sentinel", "cert-self-signed", 295),
+				tls("d", "sentinel", "cert-weak-key", 326), tls("e", "nmap", "ssl-cert-weak-key", 326), tls("f", "nmap", "ssl-cert-weak-signature", 328),
+				tls("g", "zap", "cert", 296),
+			},
+			[]string{"a+b", "c+g", "d+e", "f"},
+		},
+		"a service that speaks in clear, with a name and without": {
+			[]correlation.Member{
+				port("a", "sentinel", "port-telnet", "", 23, 319), port("b", "nmap", "exposed-service", "telnet", 23, 319), port("c", "nmap", "telnet-encryption", "", 23, 319),
+				port("d", "sentinel", "port-ftp-cleartext", "", 21, 319),
+			},
+			[]string{"a+b+c", "d"},
+		},
+		"a service that needn't be reachable": {
+			[]correlation.Member{port("a", "sentinel", "port-vnc", "", 5900, 668), port("b", "nmap", "exposed-service", "vnc", 5900, 668), port("c", "nmap", "exposed-service", "redis", 6379, 306)},
+			[]string{"a+b", "c"},
+		},
+		"pages in clear are no service in clear": {
+			[]correlation.Member{
+				config("a", "sentinel", "http-no-https", "", "http://h.example/", 319), config("b", "sentinel", "web-password-cleartext", "", "http://h.example/login", 319),
+				port("c", "nmap", "exposed-service", "ftp", 80, 319),
+			},
+			[]string{"a", "b", "c"},
+		},
+		"an error, and what its text gives away": {
+			[]correlation.Member{
+				web("a", "sentinel", 209, at("http://h.example/debug", "")), web("b", "wapiti", 755, at("http://h.example/debug?n=%22", "n")),
+				web("c", "zap", 550, at("http://h.example/debug", "m")), web("d", "wapiti", 755, at("http://h.example/item", "id")),
+				web("e", "wapiti", 89, at("http://h.example/item", "id")),
+			},
+			[]string{"a+b+c", "d", "e"},
+		},
+		"a form without a token": {
+			[]correlation.Member{
+				seen("a", "sentinel", "web-form-token", finding.Observation{Title: "a", Category: finding.CategoryConfig, CWE: []int{352}, Location: finding.Location{URL: "http://h.example/login", Method: "POST"}}),
+				seen("b", "wapiti", "cross-site-request-forgery", finding.Observation{Title: "b", Category: finding.CategoryVulnerability, CWE: []int{352}, Location: finding.Location{URL: "http://h.example/login", Method: "POST"}}),
+			},
+			[]string{"a+b"},
 		},
 		"a secret in two places": {
 			[]correlation.Member{leak("a", "trivy", "s1:"+strings.Repeat("aa", 32), "a.env"), leak("b", "sentinel", "s1:"+strings.Repeat("aa", 32), "b/.env"), leak("c", "trivy", "s1:"+strings.Repeat("bb", 32), "a.env")},

@@ -30,7 +30,7 @@ const (
 // (see partition).
 type Tie struct {
 	Kind   Kind
-	Bucket string   // "c2:" + hex
+	Bucket string   // "c3:" + hex
 	Marks  []string // sorted, at least one
 	Asset  string
 	Host   string // the asset as the finding calls it
@@ -138,6 +138,7 @@ func namesOneFlaw(id string) bool {
 // weakness ties a kind of flaw to its logical place:
 //   - a topic, such as a missing header or an open port, to host and port;
 //   - families of which a place has one (an injection into a parameter) to the path and parameter, or file and line;
+//   - how a page deals with errors to the path, whichever parameter provoked one;
 //   - families that are given to many flaws (693, 200) only to findings that discern the same thing there.
 func (t Tie) weakness(m Member, at finding.Spot, topic string) Tie {
 	if at.Host == "" && at.File == "" && at.Image == "" {
@@ -157,6 +158,9 @@ func (t Tie) weakness(m Member, at finding.Spot, topic string) Tie {
 		what = strings.ToLower(m.Discern)
 	default:
 		return t.alone(m)
+	}
+	if slices.Equal(families, []int{errorHandling}) {
+		at.Parameter = ""
 	}
 	if what != "" && hostWide(families) {
 		at.Path = ""
@@ -181,17 +185,16 @@ func repositoryOf(path string) string {
 	return path
 }
 
-// flaw is the kind of a certificate's flaw: the CWE id, of weak cryptography its family, else the topic.
+// flaw is the kind of a certificate's flaw: that of its topic, since engines give one CWE id (295) to several flaws of one
+// certificate, else its CWE ids, else the topic.
 func flaw(topic string, cwe []int) []string {
+	if id := flawOf(topic); id != 0 {
+		return marksOf([]int{id})
+	}
 	if len(cwe) == 0 {
 		return []string{topic}
 	}
-	kinds := make([]int, len(cwe))
-	for i, id := range cwe {
-		if kinds[i] = group(id); kinds[i] == 295 {
-			kinds[i] = id
-		}
-	}
+	kinds := slices.Clone(cwe)
 	slices.Sort(kinds)
 	return marksOf(slices.Compact(kinds))
 }

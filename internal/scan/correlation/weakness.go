@@ -18,6 +18,10 @@ func groups(cwe []int) []int {
 	return slices.Compact(out)
 }
 
+// errorHandling is the family of what goes wrong where something goes wrong: engines see the error (755) or what its text
+// gives away (209).
+const errorHandling = 755
+
 func group(id int) int {
 	switch id {
 	case 219, 425, 527, 528, 529, 530, 540, 541, 552:
@@ -30,6 +34,8 @@ func group(id int) int {
 		return 521 // default, guessable or built-in credentials
 	case 296:
 		return 295 // certificates
+	case 209, 210, 211, 248, 388, 390, 391, 550, 703, 754, 756, 1295:
+		return errorHandling
 	}
 	return id
 }
@@ -41,8 +47,12 @@ func oneAtAPlace(family int, at finding.Spot) bool {
 		return at.Path != "" || at.File != "" // injections and their like
 	case 538, 548:
 		return len(at.Path) > 1 // what a path gives away; the root of a site is every check's place
+	case errorHandling:
+		return at.Path != "" || at.File != ""
 	case 306, 521:
 		return true // a login that is missing or known
+	case 319, 668:
+		return at.Port != 0 && at.Path == "" && at.File == "" // a port's one service speaks in clear, or needn't be reachable
 	}
 	return false
 }
@@ -85,6 +95,23 @@ func topics() []topic {
 		{"certificate key too weak", [][]string{{"weak", "key"}, {"cert", "weak", "key"}}},
 		{"certificate signature too weak", [][]string{{"weak", "signature"}, {"cert", "weak", "signature"}}},
 	}
+}
+
+// flawOf returns the CWE id of a topic about certificates, 0 for others.
+func flawOf(topic string) int {
+	switch topic {
+	case "certificate expired", "certificate not yet valid":
+		return 298
+	case "certificate self-signed":
+		return 296
+	case "certificate for another name":
+		return 297
+	case "certificate key too weak":
+		return 326
+	case "certificate signature too weak":
+		return 328
+	}
+	return 0
 }
 
 // topicOf returns the topic of an observation, empty where it has none. What it discerns counts before the rule, and a

@@ -215,11 +215,19 @@ func learnedAliases(t *testing.T, h *house) {
 	for _, j := range h.admitAll(t) {
 		s = h.start(t, j)
 	}
+	known := asset.Observation{Kind: asset.KindHost, Name: "shop.example", Attributes: attributes(`{"operatingSystems":["Linux"]}`), Source: "nmap"}
+	must(t, h.assets(t, h.ours, func(ctx context.Context, tx asset.Tx) error {
+		return tx.ObserveAssets(ctx, []asset.Observation{known}, h.clock.Now())
+	}))
 	must(t, h.scans(t, h.ours, func(ctx context.Context, tx scan.Tx) error {
 		return tx.RecordAssets(ctx, s, []asset.Observation{{
-			Kind: asset.KindHost, Name: "shop.example", Attributes: attributes(`{"addresses":["192.0.2.7"]}`), Source: "nikto",
+			Kind: asset.KindHost, Name: "shop.example", Attributes: attributes(`{"addresses":["192.0.2.7"]}`), Source: "nikto", Aside: true,
 		}}, h.clock.Now())
 	}))
+	kept := got(h.s.Assets().Assets(t.Context(), h.ours, asset.Query{Name: "shop.example"}))(t)
+	if len(kept.Items) != 1 || !strings.Contains(string(kept.Items[0].Attributes), "Linux") {
+		t.Errorf("what the scan keeps aside changed the inventory: %+v", kept.Items)
+	}
 	h.ended(t, s)
 	h.correlate(t)
 	c := h.caseOf(t, a)

@@ -263,6 +263,11 @@ func (p *parser) covered(at string, h *host) []finding.Place {
 	}
 	for _, s := range scriptsOf(o.Set("scriptSet")) {
 		rules = append(rules, "nmap:"+s)
+		if s == scriptCertificate {
+			for _, flaw := range certificateFlaws() {
+				rules = append(rules, "nmap:"+s+"-"+flaw)
+			}
+		}
 	}
 	if len(rules) == 0 {
 		return out

@@ -156,7 +156,7 @@ func TestCoverageFollowsWhatWasLookedAt(t *testing.T) {
 		{ruleService, 9305, false}, // open, but it never said what it is
 		{"nmap:http-git", 8081, true},
 		{"nmap:http-git", 9305, false},
-		{"nmap:ssl-cert", 8443, false},
+		{"nmap:ssl-cert-expired", 8443, false},
 	} {
 		if got := c.Covers(x.rule, at(x.port)); got != x.want {
 			t.Errorf("%s at %d covered: %v, want %v", x.rule, x.port, got, x.want)

@@ -17,7 +17,7 @@ func judge(s node, end int64) []remark {
 		return out
 	}
 	switch s.key {
-	case "ssl-cert":
+	case scriptCertificate:
 		return judgeCertificate(s, end)
 	case "ssl-enum-ciphers":
 		return judgeCiphers(s)
@@ -41,6 +41,9 @@ func judge(s node, end int64) []remark {
 	}
 	return nil
 }
+
+// scriptCertificate is the script that shows a certificate; its flaws have a rule each.
+const scriptCertificate = "ssl-cert"
 
 func ruleOf(s node) string { return "nmap:" + label(s.key, 64) }
 

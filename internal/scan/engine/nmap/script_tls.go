@@ -1,6 +1,9 @@
 package nmap
 
 import (
+	"crypto/sha256"
+	"encoding/pem"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -8,13 +11,19 @@ import (
 	"assay.dev/assay/internal/scan/finding"
 )
 
+// certificateFlaws are told apart by the rule, "nmap:ssl-cert-" and one of these, since its digest discerns them.
+func certificateFlaws() []string {
+	return []string{"expired", "not-yet-valid", "weak-key", "weak-signature"}
+}
+
 // judgeCertificate reads ssl-cert. What has expired is decided by the scan's own time, so that the same raw output
 // always reads the same.
 func judgeCertificate(s node, end int64) []remark {
 	var out []remark
-	add := func(discern, title, description string, severity finding.Severity, cwe int, remediation string) {
+	digest := certDigest(s.elem("pem"))
+	add := func(flaw, title, description string, severity finding.Severity, cwe int, remediation string) {
 		out = append(out, remark{
-			rule: ruleOf(s), discern: discern, title: title, description: description, severity: severity,
+			rule: ruleOf(s) + "-" + flaw, discern: digest, title: title, description: description, severity: severity,
 			confidence: finding.Certain, category: finding.CategoryTLS, cwe: []int{cwe}, evidence: s.text, remediation: remediation,
 		})
 	}
@@ -38,6 +47,16 @@ func judgeCertificate(s node, end int64) []remark {
 			finding.Medium, 328, "Issue a new certificate signed with SHA-256 or better.")
 	}
 	return out
+}
+
+// certDigest returns the digest by which engines know one certificate, "sha256:" and hex; empty where the script has not
+// printed the certificate itself.
+func certDigest(text string) string {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" || len(block.Bytes) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(block.Bytes))
 }
 
 // certTime reads the script's time, which has no zone and is UTC.

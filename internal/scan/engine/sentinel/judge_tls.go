@@ -91,7 +91,7 @@ func (j *judge) chain(rec tlsRecord, at finding.Location) {
 	}
 	leaf := chain[0]
 	j.sawCertificate(leaf)
-	about := detail{evidence: describe(leaf)}
+	about := detail{discern: digestOf(leaf), evidence: describe(leaf)}
 	self := selfSigned(leaf)
 	switch {
 	case rec.At.After(leaf.NotAfter):
@@ -115,15 +115,18 @@ func (j *judge) chain(rec tlsRecord, at finding.Location) {
 		j.add("cert-name-mismatch", at, d)
 	}
 	if weak := keyfile.Of(leaf).Weak(); weak != "" {
-		j.add("cert-weak-key", at, detail{evidence: weak + "\n" + about.evidence})
+		j.add("cert-weak-key", at, detail{discern: about.discern, evidence: weak + "\n" + about.evidence})
 	}
 	for i, c := range chain {
 		// Nobody checks a root's own signature: it is trusted by being there.
 		if (i == 0 || !selfSigned(c)) && weakSignature(c.SignatureAlgorithm) {
-			j.add("cert-weak-signature", at, detail{evidence: c.SignatureAlgorithm.String() + "\n" + describe(c)})
+			j.add("cert-weak-signature", at, detail{discern: digestOf(c), evidence: c.SignatureAlgorithm.String() + "\n" + describe(c)})
 		}
 	}
 }
+
+// digestOf is how a certificate is known, here and to other engines.
+func digestOf(c *x509.Certificate) string { return "sha256:" + keyfile.Of(c).Digest }
 
 func describe(c *x509.Certificate) string {
 	names := strings.Join(c.DNSNames[:min(len(c.DNSNames), 20)], ", ")
@@ -155,7 +158,7 @@ func (j *judge) sawCertificate(c *x509.Certificate) {
 	for _, n := range c.DNSNames[:min(len(c.DNSNames), 20)] {
 		names = append(names, printable(n, 255))
 	}
-	j.saw(asset.KindCertificate, "sha256:"+key.Digest, map[string]any{
+	j.saw(asset.KindCertificate, digestOf(c), map[string]any{
 		"subject": printable(c.Subject.String(), 256), "issuer": printable(c.Issuer.String(), 256), "dnsNames": names,
 		"notBefore": c.NotBefore.UTC().Format(time.RFC3339), "notAfter": c.NotAfter.UTC().Format(time.RFC3339),
 		"keyAlgorithm": key.Algorithm, "keyBits": bits(key), "keyCurve": key.Curve, "keyDigest": key.KeyDigest,

@@ -183,7 +183,7 @@ func (j *judge) add(id string, at finding.Location, d detail) {
 		Confidence: cmp.Or(d.confidence, finding.Certain), Category: r.Category, CWE: slices.Clone(r.CWE), Location: at,
 		Secret: d.secret, Evidence: printable(d.evidence, finding.MaxEvidence), Remediation: r.Remedy, References: slices.Clone(r.Refs),
 	}
-	if o.Discern != "" {
+	if o.Discern != "" && o.Certificate() == "" { // a digest says nothing to people
 		o.Title += ": " + o.Discern
 	}
 	if d.title != "" {
