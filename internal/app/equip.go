@@ -58,8 +58,9 @@ func (a *App) newOutfitter(g scanGround) (*outfitter, error) {
 func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() error, error) {
 	r := f.Reach
 	reach := egress.ScanConfig{Target: r.Target, Addrs: r.Addrs, Scope: r.Scope, Excluded: r.Excluded}
-	dialer := egress.NewScanDialer(reach)
-	within := dialer.DialContext
+	site := reach
+	site.Site = true
+	within := egress.NewScanDialer(site).DialContext
 	if r.Target.Type() == asset.TypeImage {
 		within = egress.NewRegistryDial(reach, o.lookup, within)
 	}
@@ -69,7 +70,7 @@ func (o *outfitter) equip(_ context.Context, f scan.Outfit) (engine.Env, func() 
 	if err != nil {
 		return engine.Env{}, nil, err
 	}
-	env.Dial = dialer
+	env.Dial = egress.NewScanDialer(reach)
 	key, err := o.app.sealer.FingerprintKey(f.Scan.Org)
 	if err != nil {
 		return engine.Env{}, nil, errors.Join(err, done())

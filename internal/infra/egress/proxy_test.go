@@ -36,7 +36,7 @@ func proxied(t *testing.T, target *url.URL) (*Proxy, string, *http.Client) {
 	}
 	dialer := NewScanDialer(ScanConfig{
 		Target: parsed, Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Scope: scope,
-		Excluded: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")},
+		Excluded: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}, Site: true,
 	})
 	p := NewProxy(dialer.DialContext, slog.New(slog.DiscardHandler))
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -20,6 +20,9 @@ type ScanConfig struct {
 	Scope    asset.Scope
 	Excluded []netip.AddrPort // this server's own listeners, see Listeners
 	Timeout  time.Duration    // of one connection attempt; 0 = 10 s
+	// Site keeps a URL target's scan on its own port, 80 and 443: for programs that follow links and redirects, because
+	// another server on the same machine is another target.
+	Site bool
 }
 
 // ScanDialer connects within one scan's scope; it implements engine.Dialer. It resolves nothing: a name stands for the
@@ -110,7 +113,7 @@ func (d *ScanDialer) permit(to netip.AddrPort) error {
 	if ours(d.cfg.Excluded, to) {
 		return refused("it is one of this server's own listeners")
 	}
-	if d.cfg.Target.Type() == asset.TypeURL && !ofSite(int(to.Port()), d.cfg.Target.Port()) {
+	if d.cfg.Site && d.cfg.Target.Type() == asset.TypeURL && !ofSite(int(to.Port()), d.cfg.Target.Port()) {
 		return refused("the port is not the target's")
 	}
 	p := asset.Place{Host: d.cfg.Target.Host(), Addr: to.Addr()}
@@ -123,6 +126,5 @@ func (d *ScanDialer) permit(to netip.AddrPort) error {
 	return nil
 }
 
-// ofSite reports whether a URL target's scan may go to the port: its own, or one of the two between which sites lead
-// people on. Another server on the same machine is another target, also when a redirect or a link leads there.
+// ofSite reports whether a port is the site's own, or one of the two between which sites lead people on.
 func ofSite(port, own int) bool { return port == own || port == 80 || port == 443 }
