@@ -134,6 +134,46 @@ func TestProcessThatIsAloneTakesDeadLeasesBackAtOnce(t *testing.T) {
 	})
 }
 
+// late is a line whose list of dead leases is used only after something has happened.
+type late struct {
+	*memory
+
+	meanwhile func()
+}
+
+func (l late) Expired(ctx context.Context, now time.Time, limit int) ([]scan.Slot, error) {
+	dead, err := l.memory.Expired(ctx, now, limit)
+	if len(dead) > 0 {
+		l.meanwhile()
+	}
+	return dead, err
+}
+
+func TestAScanThatAWorkerHasJustTakenUpIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		s := r.submit(t, order())
+		r.admit(t)
+		time.Sleep(time.Second) // the restart
+		taken := func() { // the admitted scan's job is worked while the dispatcher looks at the leases of its forerunner
+			r.store.edit(s.ID, func(x *row) {
+				if x.Status == scan.Queued {
+					x.Status, x.Attempt, x.LeaseUntil = scan.Running, x.Attempt+1, time.Now().Add(scan.Lease)
+				}
+			})
+		}
+		d := dispatch.New(dispatch.Deps{
+			Line: late{r.store, taken}, Store: r.store, Now: time.Now, Log: slog.New(slog.DiscardHandler), Alone: true,
+		})
+		background(t, d.Run)
+		synctest.Wait()
+		if got := r.store.row(s.ID); got.Status != scan.Running || got.Attempt != 1 {
+			t.Errorf("taken back as %s with attempt %d", got.Status, got.Attempt)
+		}
+	})
+}
+
 // world is several processes over one database: workers that come, stop, die and are cut off.
 type world struct {
 	*rig

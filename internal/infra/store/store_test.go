@@ -313,6 +313,19 @@ func TestExpiredKeysAndEventsGo(t *testing.T) {
 		if err := s.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if c := settled(t, s); c.Outbox == 0 {
+			t.Error("events went before their second reader saw them")
+		}
+		_, last, err := s.CaseFeed().CaseNews(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CaseFeed().CaseNewsDone(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if c := settled(t, s); c.Once != 0 || c.Outbox != 0 || c.Entries != 2 {
 			t.Errorf("after the sweep: %+v", c)
 		}

@@ -116,7 +116,7 @@ func (d *Dispatcher) reap(ctx context.Context, before time.Time) error {
 			return err
 		}
 		for _, s := range dead {
-			if err := d.takeBack(ctx, s); err != nil {
+			if err := d.takeBack(ctx, s, before); err != nil {
 				return err
 			}
 		}
@@ -128,15 +128,24 @@ func (d *Dispatcher) reap(ctx context.Context, before time.Time) error {
 }
 
 // takeBack puts an interrupted scan into the line again, or ends it after its last attempt. A scan that has gone on in
-// the meantime is left alone.
-func (d *Dispatcher) takeBack(ctx context.Context, s scan.Slot) error {
+// the meantime is left alone, also where a worker of ours has just taken it up under the same fence.
+func (d *Dispatcher) takeBack(ctx context.Context, s scan.Slot, before time.Time) error {
 	ev := audit.Event{Type: event.ScanRequeued, Resource: resource(s.Scan), Reason: "its worker stopped answering"}
 	unit := func(ctx context.Context, tx scan.Tx) error { return tx.RequeueScan(ctx, s.Scan, s.Fence, true) }
 	if s.Attempt >= scan.MaxAttempts {
 		ev.Type = event.ScanFinished
 		unit = d.giveUp(s)
 	}
-	err := d.d.Store.Change(ctx, s.Org, ev, unit)
+	err := d.d.Store.Change(ctx, s.Org, ev, func(ctx context.Context, tx scan.Tx) error {
+		now, err := tx.ScanForUpdate(ctx, s.Scan)
+		if err != nil {
+			return err
+		}
+		if now.Fence != s.Fence || !now.LeaseUntil.Before(before) {
+			return fault.New(fault.Conflict, fault.CodeConflict, "the scan has gone on")
+		}
+		return unit(ctx, tx)
+	})
 	if err != nil && fault.KindOf(err) != fault.Conflict {
 		return err
 	}
