@@ -156,7 +156,7 @@ func TestAScanThatAWorkerHasJustTakenUpIsNotTakenBack(t *testing.T) {
 		s := r.submit(t, order())
 		r.admit(t)
 		time.Sleep(time.Second) // the restart
-		taken := func() { // the admitted scan's job is worked while the dispatcher looks at the leases of its forerunner
+		taken := func() {       // the admitted scan's job is worked while the dispatcher looks at the leases of its forerunner
 			r.store.edit(s.ID, func(x *row) {
 				if x.Status == scan.Queued {
 					x.Status, x.Attempt, x.LeaseUntil = scan.Running, x.Attempt+1, time.Now().Add(scan.Lease)
