@@ -29,7 +29,7 @@ engines: ## Install the scan engines that the distribution carries, where that i
 
 .PHONY: deps
 deps: ## Install what the tests need
-	@tools/install --required openssl postgresql nmap curl jq python3 python3-pip maven default-jre-headless sublist3r python3-venv
+	@tools/install --required openssl postgresql nmap curl jq python3 python3-pip maven default-jre-headless git sqlmap wapiti sublist3r python3-venv
 	@tools/fetch-trivy >/dev/null
 	@tools/fetch-zap >/dev/null
 
