@@ -50,20 +50,10 @@ type Stream struct {
 	last    []byte // JSON: the last text, which a colon makes the name
 }
 
-// NewStream returns a stream into to. known are values that are credentials whatever they look like; ones of fewer
-// than four bytes are left out.
+// NewStream returns a stream into to. known are values that are credentials whatever they look like, as they are and as
+// URLs hold them; ones of fewer than four bytes are left out.
 func NewStream(to io.Writer, syntax Syntax, mark Mark, known ...string) *Stream {
-	s := &Stream{to: to, syntax: syntax, mark: mark}
-	var pairs []string
-	for _, k := range known {
-		if len(k) >= leastValue {
-			pairs = append(pairs, k, mark.of(k))
-		}
-	}
-	if len(pairs) > 0 {
-		s.known = strings.NewReplacer(pairs...)
-	}
-	return s
+	return &Stream{to: to, syntax: syntax, mark: mark, known: knownForms(known, mark)}
 }
 
 // Write implements io.Writer. An error is the writer's below.

@@ -99,6 +99,25 @@ func TestTheOrdersOwnSecretsAreTakenOutWhateverTheyLookLike(t *testing.T) {
 	}
 }
 
+func TestASecretThatBeginsWithAnotherLeavesNoRest(t *testing.T) {
+	t.Parallel()
+	const in = "you sent abcd-and-more, abcd and a%26b%20c\n"
+	const want = "you sent [masked], [masked] and [masked]\n"
+	if got := through(t, in, redact.Plain, 3, nil, "abcd", "abcd-and-more", "a&b c"); got != want {
+		t.Errorf("a stream: %q, want %q", got, want)
+	}
+	var out bytes.Buffer
+	l := redact.NewLines(&out, []string{"abcd", "abcd-and-more", "a&b c"})
+	for _, b := range []byte(in + in[:len(in)-1]) {
+		if _, err := l.Write([]byte{b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Flush(); err != nil || out.String() != want+want[:len(want)-1] {
+		t.Errorf("lines: %q (%v)", out.String(), err)
+	}
+}
+
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("disk full") }
