@@ -92,7 +92,7 @@ func options() []engine.Option {
 func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	var out bytes.Buffer
 	_, err := launch(ctx, env, engine.Process{
-		Args: []string{"-Version", "-nocheck", "-ask", "no"}, Stdout: &capped{to: &out, left: 64 << 10}, Stderr: nil,
+		Args: []string{"-Version", "-nocheck", "-ask", "no"}, Stdout: &engine.Head{To: &out, Left: 64 << 10}, Stderr: nil,
 		First: engine.Interrupt, Grace: time.Second, Network: engine.NetworkNone,
 	})
 	switch {
@@ -127,18 +127,4 @@ func versionOf(s string) string {
 		return ""
 	}
 	return m[1]
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }

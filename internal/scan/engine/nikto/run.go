@@ -45,7 +45,7 @@ func (Engine) Run(ctx context.Context, env engine.Env, req engine.Request) (engi
 	var stderr bytes.Buffer
 	limits := manifest().Limits
 	exit, err := launch(ctx, env, engine.Process{
-		Args: arguments(req, env.Work, proxy), Stdout: w, Stderr: &capped{to: &stderr, left: maxStderr},
+		Args: arguments(req, env.Work, proxy), Stdout: w, Stderr: &engine.Head{To: &stderr, Left: maxStderr},
 		First: engine.Interrupt, Grace: limits.CancelGrace, MaxMemory: limits.MaxMemory, Network: engine.NetworkProxy,
 	})
 	if errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")) {

@@ -157,7 +157,7 @@ func depthOptions() []engine.Option {
 // Check implements engine.Checker: it asks the program for its version.
 func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	var out bytes.Buffer
-	exit, err := env.Proc.Launch(ctx, engine.Process{Program: program, Args: []string{"--version"}, Stdout: &capped{to: &out, left: 4 << 10}})
+	exit, err := env.Proc.Launch(ctx, engine.Process{Program: program, Args: []string{"--version"}, Stdout: &engine.Head{To: &out, Left: 4 << 10}})
 	switch {
 	case errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")):
 		return engine.Availability{Reason: manifest().Missing().Text}
@@ -179,18 +179,4 @@ func versionOf(s string) string {
 	}
 	version, _, _ := strings.Cut(rest, " ")
 	return label(version, 32)
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 )
 
@@ -57,7 +56,7 @@ func (r *record) cves() []string {
 	for _, s := range r.Info.Classification.CVE {
 		s = strings.ToUpper(strings.TrimSpace(s))
 		if strings.HasPrefix(s, "CVE-") && len(s) <= 24 && !slices.Contains(out, s) && len(out) < finding.MaxIDs {
-			out = append(out, clip(s, 24))
+			out = append(out, engine.Clip(s, 24))
 		}
 	}
 	return out
@@ -112,7 +111,7 @@ func (r *record) cvss() *finding.CVSS {
 	if c.CVSSScore <= 0 || c.CVSSScore > 10 {
 		return nil
 	}
-	out := &finding.CVSS{Version: "3.1", Vector: clip(c.CVSSMetrics, 255), Score: c.CVSSScore}
+	out := &finding.CVSS{Version: "3.1", Vector: engine.Clip(c.CVSSMetrics, 255), Score: c.CVSSScore}
 	for _, v := range []string{"3.0", "3.1", "4.0"} {
 		if strings.HasPrefix(out.Vector, "CVSS:"+v+"/") {
 			out.Version = v
@@ -139,55 +138,4 @@ func links(list []string) []string {
 		}
 	}
 	return out
-}
-
-// clip makes one line of at most limit bytes: no control characters, no direction marks.
-func clip(s string, limit int) string {
-	s = s[:min(len(s), 4*limit+64)]
-	return prefix(strings.Join(strings.Fields(visible(s, ' ')), " "), limit)
-}
-
-// prose keeps lines.
-func prose(s string, limit int) string {
-	s = s[:min(len(s), 2*limit+64)]
-	return strings.TrimSpace(prefix(visible(s, '\n'), limit))
-}
-
-// visible drops what could deceive a reader or a terminal; line ends become end.
-func visible(s string, end rune) string {
-	if harmless(s, end) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return end
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-}
-
-// harmless reports whether s is printable ASCII, as nearly all of it is.
-func harmless(s string, end rune) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < ' ' || c > '~') && (c != '\n' || end != '\n') {
-			return false
-		}
-	}
-	return true
-}
-
-// prefix returns the first bytes of s, at most n, without a broken character at the end.
-func prefix(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

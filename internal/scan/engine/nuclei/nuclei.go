@@ -129,7 +129,7 @@ func paceOptions() []engine.Option {
 // Check implements engine.Checker: it asks the program for its version.
 func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	var out bytes.Buffer
-	kept := &capped{to: &out, left: 8 << 10}
+	kept := &engine.Head{To: &out, Left: 8 << 10}
 	exit, err := env.Proc.Launch(ctx, engine.Process{
 		Program: program, Args: []string{"-version", "-duc"}, Stdout: kept, Stderr: kept,
 		MaxMemory: manifest().Limits.MaxMemory, Network: engine.NetworkNone,
@@ -167,18 +167,4 @@ func versionOf(text string) string {
 		}
 	}
 	return ""
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }

@@ -41,7 +41,7 @@ type parser struct {
 
 // record tells one match. Lines with a matcher-status of false say that something is not there.
 func (p *parser) record(r *record) error {
-	name := clip(r.Template, 80)
+	name := engine.Clip(r.Template, 80)
 	if name == "" || r.Status != nil && !*r.Status || len(p.told) >= maxTold {
 		return nil
 	}
@@ -50,9 +50,9 @@ func (p *parser) record(r *record) error {
 		return nil
 	}
 	o := finding.Observation{
-		Rule: id + ":" + name, Discern: r.discern(), Title: r.title(name), Description: prose(r.Info.Description+"\n"+r.Info.Impact, finding.MaxDescription),
+		Rule: id + ":" + name, Discern: r.discern(), Title: r.title(name), Description: engine.Prose(r.Info.Description+"\n"+r.Info.Impact, finding.MaxDescription),
 		Severity: severity(r.Info.Severity), Confidence: finding.Firm, Category: r.category(), CVE: r.cves(), CWE: r.cwes(), CVSS: r.cvss(),
-		Location: at, Evidence: r.evidence(), Remediation: prose(r.Info.Remediation, finding.MaxRemediation), References: links(r.Info.Reference),
+		Location: at, Evidence: r.evidence(), Remediation: engine.Prose(r.Info.Remediation, finding.MaxRemediation), References: links(r.Info.Reference),
 	}
 	key := fmt.Sprintf("%s\x00%s\x00%s\x00%d\x00%s\x00%s\x00%s", o.Rule, o.Discern, at.Host, at.Port, at.Protocol, at.URL, at.Parameter)
 	sum := sha256.Sum256([]byte(key))
@@ -99,10 +99,10 @@ func (p *parser) locateURL(text, parameter string) (at finding.Location, ok bool
 	}
 	names := slices.Sorted(maps.Keys(u.Query()))
 	for i := range names {
-		names[i] = clip(names[i], 40)
+		names[i] = engine.Clip(names[i], 40)
 	}
-	at.Parameter = clip(cmp.Or(parameter, strings.Join(names[:min(len(names), 6)], ",")), 200)
-	clean := url.URL{Scheme: u.Scheme, Host: u.Host, Path: prefix(u.Path, 1024), RawPath: ""}
+	at.Parameter = engine.Clip(cmp.Or(parameter, strings.Join(names[:min(len(names), 6)], ",")), 200)
+	clean := url.URL{Scheme: u.Scheme, Host: u.Host, Path: engine.Prefix(u.Path, 1024), RawPath: ""}
 	if clean.Path == "" {
 		clean.Path = "/"
 	}
@@ -125,12 +125,12 @@ func (p *parser) asked(host string) (string, bool) {
 
 // discern tells matches of one template apart: by the matcher, and by the extractor where that has a name, too.
 func (r *record) discern() string {
-	return clip(strings.Trim(r.Matcher+" "+r.Extractor, " "), 200)
+	return engine.Clip(strings.Trim(r.Matcher+" "+r.Extractor, " "), 200)
 }
 
 func (r *record) title(name string) string {
-	title := clip(cmp.Or(r.Info.Name, name), 200)
-	if m := clip(r.Matcher, 40); m != "" {
+	title := engine.Clip(cmp.Or(r.Info.Name, name), 200)
+	if m := engine.Clip(r.Matcher, 40); m != "" {
 		title += " (" + m + ")"
 	}
 	return title
@@ -139,23 +139,23 @@ func (r *record) title(name string) string {
 // evidence is where it matched and what was found, without values that are secrets by the template's own word.
 func (r *record) evidence() string {
 	var b strings.Builder
-	b.WriteString("Matched at " + clip(cmp.Or(r.Matched, r.URL, r.Host), 500))
+	b.WriteString("Matched at " + engine.Clip(cmp.Or(r.Matched, r.URL, r.Host), 500))
 	if n := len(r.Extracted); n > 0 {
 		if r.sensitive() {
 			b.WriteString("\nExtracted: " + strconv.Itoa(n) + " values that look like secrets; they are in the raw output only.")
 		} else {
 			for _, x := range r.Extracted[:min(n, maxExtracts)] {
-				b.WriteString("\nExtracted: " + clip(x, maxExtract))
+				b.WriteString("\nExtracted: " + engine.Clip(x, maxExtract))
 			}
 		}
 	}
 	if names := slices.Sorted(maps.Keys(r.Meta)); len(names) > 0 {
-		b.WriteString("\nThe template's values of " + clip(strings.Join(names[:min(len(names), 10)], ", "), 200) + " matched.")
+		b.WriteString("\nThe template's values of " + engine.Clip(strings.Join(names[:min(len(names), 10)], ", "), 200) + " matched.")
 	}
 	if !r.sensitive() {
 		b.WriteString(message("Request", r.Request) + message("Answer", r.Response))
 	}
-	return prose(b.String(), finding.MaxEvidence)
+	return engine.Prose(b.String(), finding.MaxEvidence)
 }
 
 // message is the beginning of a request or an answer, without the headers that carry credentials.
@@ -167,7 +167,7 @@ func message(what, text string) string {
 	b.Grow(min(len(text), maxMessage) + len(what) + 8)
 	b.WriteString("\n\n" + what + ":")
 	inHead := true
-	for line := range strings.Lines(prefix(text, maxMessage)) {
+	for line := range strings.Lines(engine.Prefix(text, maxMessage)) {
 		line = strings.TrimRight(line, "\r\n")
 		if inHead = inHead && line != ""; inHead && carries(line) {
 			line = line[:strings.IndexByte(line, ':')] + ": ********"

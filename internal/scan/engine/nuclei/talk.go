@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"assay.dev/assay/internal/scan/engine"
 )
 
 // talk reads what Nuclei says of itself on standard error: its log, and its counters as lines of JSON in which every
@@ -57,7 +59,7 @@ func (t *talk) said(line []byte) {
 	case strings.Contains(text, "Current nuclei-templates version: "):
 		_, rest, _ := strings.Cut(text, "version: ")
 		if word, _, _ := strings.Cut(strings.TrimSpace(rest), " "); strings.HasPrefix(word, "v") {
-			t.templates = clip(word, 32)
+			t.templates = engine.Clip(word, 32)
 		}
 	case strings.Contains(text, "Templates loaded for current scan: "):
 		t.loaded = number(text[strings.LastIndexByte(text, ' ')+1:])
@@ -71,7 +73,7 @@ func (t *talk) said(line []byte) {
 	case strings.Contains(text, "Scan completed in "):
 		t.ended = true
 	case strings.HasPrefix(text, "[FTL]"):
-		t.fatal = clip(strings.TrimPrefix(text, "[FTL]"), 300)
+		t.fatal = engine.Clip(strings.TrimPrefix(text, "[FTL]"), 300)
 	}
 }
 

@@ -190,7 +190,7 @@ func (r *runner) covered(o engine.Outcome) finding.Coverage {
 		var rules []string
 		for _, t := range l.fits {
 			if !l.failed[t.file] {
-				rules = append(rules, id+":"+clip(t.id, 80))
+				rules = append(rules, id+":"+engine.Clip(t.id, 80))
 			}
 		}
 		slices.Sort(rules)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"assay.dev/assay/internal/scan/engine"
+	"assay.dev/assay/internal/scan/redact"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -89,13 +90,13 @@ func launch(ctx context.Context, env engine.Env, o order, raw engine.Artifact, s
 		_ = read(reader, sum.start, sum.watcher())
 		_, _ = io.Copy(io.Discard, reader)
 	}()
-	masked := newMasker(io.MultiWriter(raw, watched), o.secrets)
+	masked := redact.NewLines(io.MultiWriter(raw, watched), o.secrets)
 	limits := manifest().Limits
 	exit, err := env.Proc.Launch(ctx, engine.Process{
 		Program: program, Args: arguments(), Stdout: masked, Stderr: &crash{sum: sum},
 		First: engine.Interrupt, Grace: limits.CancelGrace, MaxMemory: limits.MaxMemory, Network: engine.NetworkProxy,
 	})
-	if ferr := masked.flush(); err == nil && ferr != nil {
+	if ferr := masked.Flush(); err == nil && ferr != nil {
 		err = ferr
 	}
 	_ = watched.Close() // always nil

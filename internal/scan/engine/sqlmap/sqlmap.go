@@ -137,7 +137,7 @@ func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	var out bytes.Buffer
 	exit, err := env.Proc.Launch(ctx, engine.Process{
 		Program: program, Args: []string{"--version", "--batch", "--ignore-stdin", "--disable-coloring"},
-		Stdout: &capped{to: &out, left: 4 << 10}, Network: engine.NetworkNone,
+		Stdout: &engine.Head{To: &out, Left: 4 << 10}, Network: engine.NetworkNone,
 	})
 	switch {
 	case errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")):
@@ -162,18 +162,4 @@ func versionOf(s string) string {
 		}
 	}
 	return ""
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }

@@ -80,12 +80,12 @@ func (p *parser) ordinal(at section, key string) string {
 // the whole target has no file.
 func (p *parser) file(at section, inner string) string {
 	if inner != "" {
-		return clip(inner, 2048)
+		return engine.Clip(inner, 2048)
 	}
 	if at.Class == "os-pkgs" || at.Class == "license" || p.whole(at) {
 		return ""
 	}
-	return clip(at.Target, 2048)
+	return engine.Clip(at.Target, 2048)
 }
 
 // whole reports whether a section is about the image itself: its target is then the reference or the archive.
@@ -109,10 +109,10 @@ func (p *parser) pkg(at section, k pkg) error {
 	purl := steady(k.Identifier.PURL, true)
 	typ, _, _ := strings.Cut(strings.TrimPrefix(purl, "pkg:"), "/")
 	out := finding.Package{
-		Name: clip(k.Name, maxText), Version: version(k), PURL: purl, Type: typ, File: p.file(at, k.FilePath), Dev: k.Dev,
+		Name: engine.Clip(k.Name, maxText), Version: version(k), PURL: purl, Type: typ, File: p.file(at, k.FilePath), Dev: k.Dev,
 	}
 	for _, l := range k.Licenses[:min(len(k.Licenses), finding.MaxReferences)] {
-		if l = clip(l, maxText); l != "" {
+		if l = engine.Clip(l, maxText); l != "" {
 			out.Licences = append(out.Licences, l)
 		}
 	}
@@ -128,24 +128,24 @@ func version(k pkg) string {
 	if k.Epoch != 0 {
 		v = strconv.Itoa(k.Epoch) + ":" + v
 	}
-	return clip(v, maxText)
+	return engine.Clip(v, maxText)
 }
 
 func (p *parser) vuln(at section, v vuln) error {
-	flaw := clip(strings.ToUpper(v.VulnerabilityID), 64)
+	flaw := engine.Clip(strings.ToUpper(v.VulnerabilityID), 64)
 	if flaw == "" || v.PkgName == "" {
 		return nil
 	}
 	o := finding.Observation{
-		Rule: rulePrefix(scanVuln) + flaw, Title: v.title(flaw), Description: prose(v.Description, finding.MaxDescription),
+		Rule: rulePrefix(scanVuln) + flaw, Title: v.title(flaw), Description: engine.Prose(v.Description, finding.MaxDescription),
 		Severity: severity(v.Severity), Confidence: finding.Firm, Category: finding.CategoryVulnerability,
 		CWE: weaknesses(v.CweIDs), CVSS: v.score(), Location: p.at, References: links(v.PrimaryURL, v.References),
 	}
 	o.Location.File = p.file(at, v.PkgPath)
-	o.Location.Package = cmp.Or(steady(v.PkgIdentifier.PURL, false), clip(v.PkgName, maxText))
-	o.Location.Version, o.Location.FixedVersion = clip(v.InstalledVersion, maxText), clip(v.FixedVersion, maxText)
+	o.Location.Package = cmp.Or(steady(v.PkgIdentifier.PURL, false), engine.Clip(v.PkgName, maxText))
+	o.Location.Version, o.Location.FixedVersion = engine.Clip(v.InstalledVersion, maxText), engine.Clip(v.FixedVersion, maxText)
 	for _, name := range append([]string{flaw}, v.VendorIDs[:min(len(v.VendorIDs), finding.MaxIDs-1)]...) {
-		name = clip(strings.ToUpper(name), 64)
+		name = engine.Clip(strings.ToUpper(name), 64)
 		switch {
 		case name == "":
 		case strings.HasPrefix(name, "CVE-"):
@@ -154,17 +154,17 @@ func (p *parser) vuln(at section, v vuln) error {
 			o.Advisories = appendNew(o.Advisories, name)
 		}
 	}
-	o.Evidence = clip(v.PkgName+" "+v.InstalledVersion, 2*maxText)
+	o.Evidence = engine.Clip(v.PkgName+" "+v.InstalledVersion, 2*maxText)
 	o.Remediation = "No fixed version is known."
 	if o.Location.FixedVersion != "" {
-		o.Remediation = "Upgrade " + clip(v.PkgName, maxText) + " to " + o.Location.FixedVersion + "."
+		o.Remediation = "Upgrade " + engine.Clip(v.PkgName, maxText) + " to " + o.Location.FixedVersion + "."
 	}
 	return p.find(o)
 }
 
 func (v vuln) title(flaw string) string {
-	text := cmp.Or(clip(v.Title, 180), "Known vulnerability in "+clip(v.PkgName, 100))
-	return clip(text+" ("+flaw+")", finding.MaxTitle)
+	text := cmp.Or(engine.Clip(v.Title, 180), "Known vulnerability in "+engine.Clip(v.PkgName, 100))
+	return engine.Clip(text+" ("+flaw+")", finding.MaxTitle)
 }
 
 func (p *parser) misconf(at section, m misconf) error {
@@ -172,16 +172,16 @@ func (p *parser) misconf(at section, m misconf) error {
 	if rule == "" || m.Status != "" && m.Status != "FAIL" {
 		return nil
 	}
-	discern := clip(m.CauseMetadata.Resource, maxText)
+	discern := engine.Clip(m.CauseMetadata.Resource, maxText)
 	if discern == "" {
 		discern = textHash(m.CauseMetadata.Code.text())
 	}
 	o := finding.Observation{
 		Rule: rulePrefix(scanMisconfig) + rule, Discern: p.ordinal(at, rule+"\x00"+discern)[len(rule)+1:],
-		Title: clip(cmp.Or(m.Title, rule), finding.MaxTitle), Description: prose(m.Description, finding.MaxDescription),
+		Title: engine.Clip(cmp.Or(m.Title, rule), finding.MaxTitle), Description: engine.Prose(m.Description, finding.MaxDescription),
 		Severity: severity(m.Severity), Confidence: finding.Firm, Category: finding.CategoryConfig, CWE: weaknessOf(rule),
-		Location: p.at, Remediation: prose(m.Resolution, finding.MaxRemediation), References: links(m.PrimaryURL, m.References),
-		Evidence: prose(strings.TrimSpace(m.Message+"\n"+m.CauseMetadata.Code.text()), finding.MaxEvidence),
+		Location: p.at, Remediation: engine.Prose(m.Resolution, finding.MaxRemediation), References: links(m.PrimaryURL, m.References),
+		Evidence: engine.Prose(strings.TrimSpace(m.Message+"\n"+m.CauseMetadata.Code.text()), finding.MaxEvidence),
 	}
 	o.Location.File = p.file(at, "")
 	if o.Location.File != "" {
@@ -199,7 +199,7 @@ func check(m misconf) string {
 			return letters + "-" + strings.Repeat("0", 4-len(digits)) + digits
 		}
 	}
-	return clip(name, 64)
+	return engine.Clip(name, 64)
 }
 
 // text returns the lines that are at fault.
@@ -207,26 +207,26 @@ func (c code) text() string {
 	var out []string
 	for _, l := range c.Lines {
 		if l.IsCause && len(out) < 20 {
-			out = append(out, clip(l.Content, 400))
+			out = append(out, engine.Clip(l.Content, 400))
 		}
 	}
 	return strings.Join(out, "\n")
 }
 
 func (p *parser) leak(at section, l leak) error {
-	rule := clip(l.RuleID, 80)
+	rule := engine.Clip(l.RuleID, 80)
 	if rule == "" {
 		return nil
 	}
 	left, _, _ := strings.Cut(l.Match, "*")
 	left, _, _ = strings.Cut(left, "[masked") // what keeps raw output may mask once more, by the name before the value
-	left = clip(left, 80)
+	left = engine.Clip(left, 80)
 	discern := p.ordinal(at, rule+"\x00"+textHash(left))[len(rule)+1:]
 	if p.whole(at) {
 		discern = "image configuration " + discern
 	}
 	o := finding.Observation{
-		Rule: rulePrefix(scanSecret) + rule, Discern: discern, Title: clip(cmp.Or(l.Title, rule)+" in the open", finding.MaxTitle),
+		Rule: rulePrefix(scanSecret) + rule, Discern: discern, Title: engine.Clip(cmp.Or(l.Title, rule)+" in the open", finding.MaxTitle),
 		Description: "The target holds what looks like a secret. Whoever can read the target can use it.",
 		Severity:    severity(l.Severity), Confidence: finding.Firm, Category: finding.CategorySecret, CWE: []int{798}, Location: p.at,
 		Evidence:    strings.TrimSpace(left) + " ********",
@@ -246,12 +246,12 @@ func (p *parser) licence(at section, l licence) error {
 		return nil
 	}
 	o := finding.Observation{
-		Rule: rulePrefix(scanLicense) + clip(l.Name, 80), Title: clip("Licence "+l.Name+" ("+l.Category+")", finding.MaxTitle),
+		Rule: rulePrefix(scanLicense) + engine.Clip(l.Name, 80), Title: engine.Clip("Licence "+l.Name+" ("+l.Category+")", finding.MaxTitle),
 		Description: "The licence restricts how a product that holds this may be distributed or used.",
 		Severity:    severity(l.Severity), Confidence: finding.Firm, Category: finding.CategoryConfig, Location: p.at,
 		Remediation: "Check with whoever answers for licences, or replace the package.", References: links(l.Link, nil),
 	}
-	o.Location.Package, o.Location.File = clip(l.PkgName, maxText), p.file(at, l.FilePath)
+	o.Location.Package, o.Location.File = engine.Clip(l.PkgName, maxText), p.file(at, l.FilePath)
 	return p.find(o)
 }
 

@@ -5,62 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
 )
-
-// clip makes one line of at most limit bytes: no control characters, no direction marks.
-func clip(s string, limit int) string {
-	s = s[:min(len(s), 4*limit+64)]
-	return prefix(strings.Join(strings.Fields(visible(s, ' ')), " "), limit)
-}
-
-// prose keeps lines.
-func prose(s string, limit int) string {
-	s = s[:min(len(s), 2*limit+64)]
-	return strings.TrimSpace(prefix(visible(s, '\n'), limit))
-}
-
-// visible drops what could deceive a reader or a terminal; line ends become end.
-func visible(s string, end rune) string {
-	if harmless(s, end) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return end
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-}
-
-// harmless reports whether s is printable ASCII, as nearly all of it is.
-func harmless(s string, end rune) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < ' ' || c > '~') && (c != '\n' || end != '\n') {
-			return false
-		}
-	}
-	return true
-}
-
-// prefix returns the first bytes of s, at most n, without a broken character at the end.
-func prefix(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
 
 // steady is a package URL without what moves: its qualifiers and subpath, and, where it names a place and not a thing,
 // its version.
@@ -73,7 +21,7 @@ func steady(purl string, withVersion bool) string {
 	if i := strings.LastIndexByte(purl, '@'); i > strings.LastIndexByte(purl, '/') && !withVersion {
 		purl = purl[:i]
 	}
-	return clip(purl, 512)
+	return engine.Clip(purl, 512)
 }
 
 // severity maps Trivy's words; what it doesn't know is info, never low.
@@ -152,7 +100,7 @@ func (s score) newest() *finding.CVSS {
 		if strings.HasPrefix(c.Vector, "CVSS:3.0/") {
 			c.Version = "3.0"
 		}
-		c.Vector = clip(c.Vector, maxText)
+		c.Vector = engine.Clip(c.Vector, maxText)
 		return &c
 	}
 	return nil

@@ -164,7 +164,7 @@ func foul(version string) bool {
 func versionOf(ctx context.Context, env engine.Env) (version string, exit engine.Exit, err error) {
 	var out bytes.Buffer
 	exit, err = env.Proc.Launch(ctx, engine.Process{
-		Program: program, Args: []string{"--version"}, Env: environment(), Stdout: &capped{to: &out, left: 4 << 10},
+		Program: program, Args: []string{"--version"}, Env: environment(), Stdout: &engine.Head{To: &out, Left: 4 << 10},
 		MaxMemory: manifest().Limits.MaxMemory, Network: engine.NetworkNone,
 	})
 	if err != nil || exit.Code != 0 {
@@ -178,18 +178,4 @@ func versionOf(ctx context.Context, env engine.Env) (version string, exit engine
 		version = ""
 	}
 	return version, exit, nil
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"assay.dev/assay/internal/scan/engine"
 	"assay.dev/assay/internal/scan/finding"
+	"assay.dev/assay/internal/scan/redact"
 	"assay.dev/assay/internal/word/fault"
 )
 
@@ -151,13 +152,13 @@ func (r *run) launch(ctx context.Context, args, secret []string, grace time.Dura
 	var readers sync.WaitGroup
 	readers.Go(func() { r.sum.lines(out, r.sum.stdout(r.re)) })
 	readers.Go(func() { r.sum.lines(errs, r.sum.trace(r.re, true)) })
-	masked := newMasker(io.MultiWriter(r.log, stdout), r.order.secrets)
+	masked := redact.NewLines(io.MultiWriter(r.log, stdout), r.order.secrets)
 	limits := manifest().Limits
 	exit, err := r.env.Proc.Launch(ctx, engine.Process{
 		Program: program, Args: args, Env: vars, Stdout: masked, Stderr: stderr,
 		First: engine.Terminate, Grace: grace, MaxMemory: limits.MaxMemory, Network: engine.NetworkProxy,
 	})
-	if ferr := masked.flush(); err == nil {
+	if ferr := masked.Flush(); err == nil {
 		err = ferr
 	}
 	_ = stdout.Close() // these are always nil
@@ -196,10 +197,10 @@ func (r *run) keepReport() (held bool, err error) {
 		return false, fault.New(fault.Internal, fault.CodeInternal, "Wapiti's report can't be read").Because(err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	masked := newMasker(r.report, jsonForms(r.order.secrets))
+	masked := redact.NewLines(r.report, jsonForms(r.order.secrets))
 	n, err := io.Copy(masked, io.LimitReader(f, manifest().Limits.MaxOutput))
 	if err == nil {
-		err = masked.flush()
+		err = masked.Flush()
 	}
 	if err != nil {
 		return false, fault.New(fault.Internal, fault.CodeInternal, "Wapiti's report can't be kept").Because(err)

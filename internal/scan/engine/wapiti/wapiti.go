@@ -107,7 +107,7 @@ func options() []engine.Option {
 func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	var out bytes.Buffer
 	exit, err := env.Proc.Launch(ctx, engine.Process{
-		Program: program, Args: []string{"--version"}, Stdout: &capped{to: &out, left: 8 << 10}, Network: engine.NetworkNone,
+		Program: program, Args: []string{"--version"}, Stdout: &engine.Head{To: &out, Left: 8 << 10}, Network: engine.NetworkNone,
 	})
 	switch {
 	case errors.Is(err, fault.New(fault.Unavailable, fault.CodeEngine, "")):
@@ -136,18 +136,4 @@ func versionOf(s string) string {
 		}
 	}
 	return ""
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }

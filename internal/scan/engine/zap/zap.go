@@ -158,7 +158,7 @@ func (Engine) Check(ctx context.Context, env engine.Env) engine.Availability {
 	exit, err := env.Proc.Launch(ctx, engine.Process{
 		Program: program, Args: []string{"-cmd", "-silent", "-version", "-dir", env.Work + "/zap"},
 		Env:    environment(env.Work, "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"),
-		Stdout: &capped{to: &out, left: 64 << 10}, Stderr: &capped{to: &chatter, left: 4 << 10},
+		Stdout: &engine.Head{To: &out, Left: 64 << 10}, Stderr: &engine.Head{To: &chatter, Left: 4 << 10},
 		First: engine.Terminate, Grace: time.Second, Network: engine.NetworkNone,
 	})
 	switch {
@@ -193,18 +193,4 @@ func versionOf(out string) string {
 
 func notVersion(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '.' && r != '-'
-}
-
-// capped keeps the first bytes and drops the rest.
-type capped struct {
-	to   *bytes.Buffer
-	left int
-}
-
-// Write implements io.Writer and never fails.
-func (c *capped) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	c.to.Write(p[:n])
-	return len(p), nil
 }
